@@ -1,0 +1,1 @@
+"""The Venice protocol as values: no I/O, no clock, no Airflow."""

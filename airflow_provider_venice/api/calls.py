@@ -1,0 +1,289 @@
+"""Every endpoint, once: what to send, whether it may be sent again, and how to read the answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any, Generic, Literal, TypeVar
+
+from airflow_provider_venice.api.model import (
+    GeneratedImage,
+    JobStatus,
+    VideoJob,
+    VideoMetadata,
+    VideoModel,
+    VideoQuote,
+)
+from airflow_provider_venice.api.replies import Reply, raise_for_status
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import VeniceError, VideoDownloadError, VideoGenerationError
+
+T = TypeVar("T")
+
+#: Most bytes of an answer that is read as a whole. The list of models has about 100 kB.
+MAX_REPLY_BYTES = 8_000_000
+#: The same for generated images: four of them as base64.
+MAX_IMAGE_REPLY_BYTES = 128_000_000
+
+#: What ``/video/retrieve`` may say, and what we call it. ``FAILED`` is not documented.
+_STATUSES: dict[str, JobStatus] = {
+    "QUEUED": "queued",
+    "PROCESSING": "processing",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+}
+
+#: Answers of ``/video/retrieve`` which say that the job has ended without a video to fetch.
+_JOB_ENDED = (400, 404, 410, 422)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """
+    One request, as a value.
+
+    :param method: HTTP method.
+    :param path: path below the base URL; or an absolute URL, which is then a secret of its own.
+    :param parse: finds the result in an answer; use :meth:`read`.
+    :param body: JSON body.
+    :param params: query.
+    :param headers: further headers.
+    :param replayable: whether it may be sent again when its outcome is unknown.
+    :param budget: the rate limit that it counts against.
+    :param media: whether a success may be a video, which ``parse`` is not given.
+    :param max_bytes: most bytes of a body that is read.
+    """
+
+    method: str
+    path: str = field(repr=False)
+    parse: Callable[[Reply], T] = field(repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    replayable: bool = True
+    budget: Literal["queue", "retrieve"] | None = None
+    media: bool = False
+    max_bytes: int = MAX_REPLY_BYTES
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it goes to a private link, which takes no API key and is not to be shown."""
+        return "://" in self.path
+
+    def read(self, reply: Reply) -> T:
+        """
+        Return the result in an answer.
+
+        :raises VeniceError: always this, whatever the answer holds.
+        """
+        try:
+            return self.parse(reply)
+        except VeniceError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise reply.unreadable(f"has an unexpected form ({type(error).__name__})") from None
+
+    def __str__(self) -> str:
+        return f"{self.method} {'the private link' if self.is_link else self.path}"
+
+
+def quote(request: VideoRequest) -> Call[VideoQuote]:
+    """Price a clip. Free."""
+
+    def parse(reply: Reply) -> VideoQuote:
+        cost = _money(reply.json().get("quote"))
+        if cost is None:
+            raise reply.unreadable("has no price in 'quote'")
+        return VideoQuote(estimated_cost=cost, model=request.model)
+
+    return Call("POST", "/video/quote", parse, body=request.to_quote_body())
+
+
+def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
+    """
+    Submit a clip. Charged when it answers, so it is never sent again on its own.
+
+    :param body: the request's body, with its media as URLs or data URLs.
+    """
+
+    def parse(reply: Reply) -> VideoJob:
+        payload = reply.json()
+        queue_id = payload.get("queue_id")
+        if not isinstance(queue_id, str) or not queue_id:
+            raise reply.unreadable("has no 'queue_id'")
+        model, link = payload.get("model"), payload.get("download_url")
+        return VideoJob(
+            model=model if isinstance(model, str) and model else str(body["model"]),
+            queue_id=queue_id,
+            download_url=link if isinstance(link, str) and link else None,
+            queued_at=reply.head.received_at,
+        )
+
+    return Call("POST", "/video/queue", parse, body=body, replayable=False, budget="queue")
+
+
+def retrieve(job: VideoJob) -> Call[VideoJob]:
+    """Look at a job; a finished one answers with the video itself, which a look leaves unread."""
+
+    def parse(reply: Reply) -> VideoJob:
+        if reply.body is None:
+            size = reply.head.content_length
+            return dataclasses.replace(
+                job,
+                status="completed",
+                completed_at=job.completed_at or reply.head.received_at,
+                metadata=VideoMetadata(format="mp4", file_size=size),
+            )
+        _raise_for_job(reply, job)
+        payload = reply.json()
+        status = _STATUSES.get(str(payload.get("status")).upper())
+        if status is None:
+            raise reply.unreadable("has no known 'status'")
+        if status == "failed":
+            reason = str(payload.get("error") or "without a reason")
+            raise VideoGenerationError(
+                f"{job} failed: {reason}", reply.head.status, model=job.model, queue_id=job.queue_id
+            )
+        return dataclasses.replace(
+            job,
+            status=status,
+            average_execution_time=_milliseconds(payload.get("average_execution_time")),
+            execution_duration=_milliseconds(payload.get("execution_duration")),
+            completed_at=(job.completed_at or reply.head.received_at) if status == "completed" else None,
+        )
+
+    return Call("POST", "/video/retrieve", parse, body=_identity(job), budget="retrieve", media=True)
+
+
+def download(job: VideoJob, *, start: int = 0) -> Call[None]:
+    """
+    Fetch the clip, by its private link where it has one. ``parse`` gets what is not a video.
+
+    :param start: bytes that are already here; only a private link can go on from there.
+    """
+
+    def parse(reply: Reply) -> None:
+        if link is None:
+            _raise_for_job(reply, job)
+            status = reply.json().get("status")
+            if status == "COMPLETED":
+                raise VideoGenerationError(
+                    f"{job} is private, and its download_url came only once, in the answer to its submission: "
+                    "pass the job as the queue task returned it",
+                    reply.head.status,
+                    model=job.model,
+                    queue_id=job.queue_id,
+                )
+            raise VideoDownloadError(f"{job} is not finished ({status}); wait for it first")
+        raise_for_status(reply, VideoGenerationError, model=job.model, queue_id=job.queue_id)
+        raise reply.unreadable("is not a video")
+
+    link = job.download_url
+    if link is None:
+        return Call("POST", "/video/retrieve", parse, body=_identity(job), budget="retrieve", media=True)
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    return Call("GET", link, parse, headers=headers, media=True)
+
+
+def delete_media(job: VideoJob) -> Call[bool]:
+    """
+    Delete the clip at Venice; it cancels nothing. A private link is revoked, which does the same.
+
+    The result tells whether there still was something to delete.
+    """
+
+    def parse(reply: Reply) -> bool:
+        if reply.head.status in (404, 410):
+            return False
+        if job.download_url is not None:
+            raise_for_status(reply)
+            return True
+        return reply.json().get("success") is True
+
+    if job.download_url is not None:
+        return Call("DELETE", job.download_url, parse)
+    return Call("POST", "/video/complete", parse, body=_identity(job))
+
+
+def list_models(kind: str = "video") -> Call[list[VideoModel]]:
+    """
+    List the models with their constraints.
+
+    :param kind: ``video``, ``image``, …, as the API's ``type``.
+    """
+
+    def parse(reply: Reply) -> list[VideoModel]:
+        entries = reply.json().get("data")
+        if not isinstance(entries, list):
+            raise reply.unreadable("has no list of models in 'data'")
+        return [VideoModel.from_payload(e) for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+
+    return Call("GET", "/models", parse, params={"type": kind})
+
+
+def rate_limits() -> Call[dict[str, Any]]:
+    """Read the key's tier, balances and limits per model: the cheap call that proves a key."""
+
+    def parse(reply: Reply) -> dict[str, Any]:
+        data = reply.json().get("data")
+        if not isinstance(data, dict):
+            raise reply.unreadable("has no 'data'")
+        return data
+
+    return Call("GET", "/api_keys/rate_limits", parse)
+
+
+def balance() -> Call[dict[str, Any]]:
+    """Read the account's balance."""
+
+    def parse(reply: Reply) -> dict[str, Any]:
+        payload = reply.json()
+        if not isinstance(payload.get("balances"), dict):
+            raise reply.unreadable("has no 'balances'")
+        return dict(payload)
+
+    return Call("GET", "/billing/balance", parse)
+
+
+def generate_image(body: Mapping[str, Any]) -> Call[GeneratedImage]:
+    """Generate one image. Charged when it answers, so it is never sent again on its own."""
+
+    def parse(reply: Reply) -> GeneratedImage:
+        images = reply.json().get("images")
+        try:
+            data = base64.b64decode(images[0], validate=True)  # type: ignore[index]
+        except (TypeError, LookupError, binascii.Error):
+            raise reply.unreadable("has no image in 'images'") from None
+        return GeneratedImage(data=data, media_type=f"image/{body.get('format', 'webp')}")
+
+    return Call("POST", "/image/generate", parse, body=body, replayable=False, max_bytes=MAX_IMAGE_REPLY_BYTES)
+
+
+def _identity(job: VideoJob) -> dict[str, str]:
+    # Never delete_media_on_completion: the server would delete a video that nobody has stored yet.
+    return {"model": job.model, "queue_id": job.queue_id}
+
+
+def _raise_for_job(reply: Reply, job: VideoJob) -> None:
+    if reply.head.status in _JOB_ENDED:
+        raise_for_status(reply, VideoGenerationError, model=job.model, queue_id=job.queue_id)
+    raise_for_status(reply)
+
+
+def _money(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal, str)):
+        return None
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def _milliseconds(value: Any) -> float | None:
+    amount = _money(value)
+    return None if amount is None else float(amount)

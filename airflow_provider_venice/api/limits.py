@@ -1,0 +1,154 @@
+"""How long to wait: what a minute's budget still allows, and how failures space their repetition."""
+
+from __future__ import annotations
+
+import email.utils
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Seconds for which everything is refused after too many failures (the vendor's documentation).
+#: That refusal may come without any header that says so.
+BLOCK_SECONDS = 30.0
+
+#: A reset header below this is a count of seconds; a time stamp of this size lay in 2001.
+_OLDEST_TIMESTAMP = 1_000_000_000.0
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """
+    What an answer's headers say of the budget that the request came out of.
+
+    :param limit: requests per window.
+    :param remaining: requests left in this window.
+    :param resets_at: end of the window, in epoch seconds.
+    """
+
+    limit: int | None
+    remaining: int | None
+    resets_at: float | None
+
+
+def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit:
+    """
+    Read the ``x-ratelimit-*-requests`` headers.
+
+    The reset is documented as a Unix time stamp; milliseconds and seconds from now were seen too.
+
+    :param headers: header values under lower-case names.
+    :param now: epoch seconds at which the answer came.
+    """
+    limit = _number(headers.get("x-ratelimit-limit-requests"))
+    remaining = _number(headers.get("x-ratelimit-remaining-requests"))
+    reset = _number(headers.get("x-ratelimit-reset-requests"))
+    if reset is not None:
+        if reset >= _OLDEST_TIMESTAMP * 1000:
+            reset /= 1000
+        elif reset < _OLDEST_TIMESTAMP:
+            reset += now
+    return RateLimit(
+        limit=None if limit is None else int(limit),
+        remaining=None if remaining is None else int(remaining),
+        resets_at=reset,
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float:
+    """
+    Return the seconds to keep quiet after a 429.
+
+    ``Retry-After`` goes first, then the reset of the budget; without either it is the block.
+
+    :param headers: header values under lower-case names.
+    :param now: epoch seconds at which the answer came.
+    """
+    named = headers.get("retry-after", "")
+    seconds = _number(named)
+    if seconds is None and named:
+        parsed = email.utils.parsedate_tz(named)
+        seconds = email.utils.mktime_tz(parsed) - now if parsed else None
+    if seconds is None:
+        resets_at = read_rate_limit(headers, now).resets_at
+        seconds = BLOCK_SECONDS if resets_at is None else resets_at - now
+    return max(0.0, seconds)
+
+
+def backoff(failures: int, *, longest: float, chance: float, named: float | None = None) -> float:
+    """
+    Return the seconds to wait before a failed call is made again.
+
+    The wait that the server named, and up to a tenth more so that not all come back at once; or
+    full-jitter exponential (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/).
+
+    :param failures: failures in a row, from 1.
+    :param longest: the most to wait where the server names nothing, in seconds.
+    :param chance: a random number from 0 to 1.
+    :param named: the seconds that the server named.
+    """
+    if named is not None:
+        return named + chance * max(1.0, named / 10)
+    return chance * float(min(longest, 2 ** min(failures, 30)))
+
+
+class RateBudget:
+    """
+    The requests that one process may send in any window of time, for one kind of call.
+
+    Own requests are counted in a sliding window, which satisfies a fixed one wherever it begins.
+    The server's headers are believed over the configured limit: others may use the same key.
+
+    :param limit: requests per window.
+    :param window: seconds.
+    """
+
+    def __init__(self, limit: int, window: float = 60.0) -> None:
+        self._limit = limit
+        self._window = window
+        self._slots: deque[float] = deque()
+        self._closed_until = 0.0
+
+    def reserve(self, now: float) -> float:
+        """
+        Take the next slot and return the epoch second at which it may be used.
+
+        :param now: epoch seconds.
+        """
+        while self._slots and self._slots[0] <= now - self._window:
+            self._slots.popleft()
+        slot = max(now, self._closed_until)
+        if len(self._slots) >= self._limit:
+            slot = max(slot, self._slots[-self._limit] + self._window)
+        if self._slots:
+            slot = max(slot, self._slots[-1])
+        self._slots.append(slot)
+        return slot
+
+    def give_back(self, slot: float) -> None:
+        """Return a slot that was reserved and not used."""
+        if slot in self._slots:
+            self._slots.remove(slot)
+
+    def observe(self, limits: RateLimit, refused_for: float | None, now: float) -> None:
+        """
+        Learn from an answer.
+
+        :param limits: what its headers say.
+        :param refused_for: seconds to keep quiet where it was a 429, else ``None``.
+        :param now: epoch seconds.
+        """
+        if limits.limit:
+            self._limit = limits.limit
+        if refused_for is not None:
+            self._closed_until = max(self._closed_until, now + refused_for)
+        elif limits.remaining == 0 and limits.resets_at is not None:
+            # A reset beyond a window is a reading error, not a reason to stop for a day.
+            self._closed_until = max(self._closed_until, min(limits.resets_at, now + self._window))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < 1e15 else None

@@ -1,0 +1,239 @@
+"""What the API answers, typed: jobs, quotes, metadata and models. All frozen, all plain JSON outside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import VeniceRequestError
+
+__all__ = ["GeneratedImage", "VideoJob", "VideoMetadata", "VideoModel", "VideoQuote", "VideoRequest"]
+
+JobStatus = Literal["queued", "processing", "completed", "failed"]
+
+#: Longest prompt where a model names none, in characters (the vendor's schema).
+DEFAULT_PROMPT_LIMIT = 2500
+
+
+@dataclass(frozen=True)
+class VideoMetadata:
+    """
+    What is known of a clip. A value that the file or the API does not give is ``None``.
+
+    :param duration: seconds.
+    :param resolution: width and height in pixels, such as ``"1280x720"``.
+    :param fps: frames per second.
+    :param format: container, such as ``"mp4"``.
+    :param file_size: bytes.
+    """
+
+    duration: float | None = None
+    resolution: str | None = None
+    fps: float | None = None
+    format: str | None = None
+    file_size: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class VideoQuote:
+    """
+    The price of a clip before it is queued. Fields that Venice does not send are ``None``.
+
+    :param estimated_cost: US dollars.
+    :param currency: always ``"USD"``.
+    :param model: the model that was asked for.
+    """
+
+    estimated_cost: Decimal
+    currency: str = "USD"
+    model: str | None = None
+    estimated_duration: float | None = None
+    pricing_breakdown: Mapping[str, Any] | None = None
+    cost_components: Mapping[str, Any] | None = None
+    pricing_model: str | None = None
+    minimum_cost: Decimal | None = None
+    maximum_cost: Decimal | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON; money as a number of US dollars."""
+        values = dataclasses.asdict(self)
+        return {name: float(v) if isinstance(v, Decimal) else v for name, v in values.items()}
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """
+    A submitted clip. ``model`` and ``queue_id`` identify it; every later call needs both.
+
+    Fields that Venice does not send (``video_id``, ``created_at``, …) are ``None``.
+
+    :param model: the model that makes the clip.
+    :param queue_id: the id of the submission.
+    :param download_url: private link to the finished clip, a bearer secret; only for ``*-private`` models.
+    :param status: ``queued``, ``processing``, ``completed`` or ``failed``.
+    :param average_execution_time: milliseconds within which 80 % of such jobs end.
+    :param execution_duration: milliseconds the job has been running.
+    :param queued_at: epoch seconds at which ``/video/queue`` answered, by our clock.
+    :param error: why the job failed.
+    :param error_code: the server's code or type of that failure.
+    :param metadata: what is known of the clip.
+    """
+
+    model: str
+    queue_id: str
+    download_url: str | None = field(default=None, repr=False)
+    status: JobStatus = "queued"
+    average_execution_time: float | None = None
+    execution_duration: float | None = None
+    queued_at: float | None = None
+    video_id: str | None = None
+    created_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    error: str | None = None
+    error_code: str | None = None
+    metadata: VideoMetadata | None = None
+
+    @classmethod
+    def of(cls, job: VideoJob | Mapping[str, Any]) -> VideoJob:
+        """
+        Return ``job`` itself, or the job that a dictionary (an XCom) describes.
+
+        :raises VeniceRequestError: when it does not name a model and a queue id.
+        """
+        if isinstance(job, VideoJob):
+            return job
+        if not isinstance(job, Mapping):
+            raise VeniceRequestError(
+                f"job is {type(job).__name__}; give the job that the queue task returned, "
+                "or {'model': …, 'queue_id': …}"
+            )
+        names = {f.name for f in dataclasses.fields(cls)}
+        values = {name: value for name, value in job.items() if name in names}
+        for name in ("model", "queue_id"):
+            if not isinstance(values.get(name), str) or not values[name].strip():
+                raise VeniceRequestError(f"the job has no {name}; give the job that the queue task returned")
+        if isinstance(values.get("metadata"), Mapping):
+            values["metadata"] = VideoMetadata(**values["metadata"])
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return f"video job {self.queue_id} ({self.model})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is set, as plain JSON. It holds ``download_url`` as it is: seal it before storing."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    @property
+    def job_id(self) -> str:
+        """``queue_id``, under the name that the Python SDK uses."""
+        return self.queue_id
+
+    @property
+    def video_url(self) -> str | None:
+        """``download_url``, under the name that the Python SDK uses."""
+        return self.download_url
+
+    @property
+    def progress(self) -> float | None:
+        """Percent done, 0 to 100, guessed from the server's own times; below 100 until completed."""
+        if self.is_completed():
+            return 100.0
+        if not self.average_execution_time or self.execution_duration is None:
+            return None
+        return min(99.0, round(100 * self.execution_duration / self.average_execution_time, 1))
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until 80 % of such jobs have ended, 0 when that moment has passed."""
+        if self.average_execution_time is None or self.execution_duration is None:
+            return None
+        return max(0.0, (self.average_execution_time - self.execution_duration) / 1000)
+
+    def is_completed(self) -> bool:
+        """Whether the clip is there to download."""
+        return self.status == "completed"
+
+    def is_failed(self) -> bool:
+        """Whether the job ended without a clip."""
+        return self.status == "failed"
+
+    def is_processing(self) -> bool:
+        """Whether the job is still queued or running."""
+        return self.status in ("queued", "processing")
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """
+    One generated image.
+
+    :param data: the image's bytes.
+    :param media_type: its MIME type, such as ``image/webp``.
+    """
+
+    data: bytes = field(repr=False)
+    media_type: str
+
+
+@dataclass(frozen=True)
+class VideoModel:
+    """
+    A video model and what it accepts; an empty tuple means that the field must not be sent.
+
+    :param id: the model's id.
+    :param name: its name for people.
+    :param model_type: ``text-to-video``, ``image-to-video`` or ``video``.
+    :param audio: whether it makes a sound track.
+    :param audio_configurable: whether ``audio`` may be set.
+    :param prompt_character_limit: longest prompt, in characters.
+    :param offline: whether it takes no requests at present.
+    :param deprecation: the vendor's notice of the model's end, as sent.
+    :param pricing: the vendor's price list for it, as sent.
+    """
+
+    id: str
+    name: str | None = None
+    model_type: str | None = None
+    durations: tuple[str, ...] = ()
+    aspect_ratios: tuple[str, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    audio: bool | None = None
+    audio_configurable: bool | None = None
+    prompt_character_limit: int = DEFAULT_PROMPT_LIMIT
+    offline: bool = False
+    deprecation: Mapping[str, Any] | None = None
+    pricing: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> VideoModel:
+        """Read one entry of ``/models?type=video``; what is missing is left at its default."""
+        spec = payload.get("model_spec") or {}
+        limits = spec.get("constraints") or {}
+        return cls(
+            id=payload["id"],
+            name=spec.get("name"),
+            model_type=limits.get("model_type"),
+            durations=tuple(map(str, limits.get("durations") or ())),
+            aspect_ratios=tuple(map(str, limits.get("aspect_ratios") or ())),
+            resolutions=tuple(map(str, limits.get("resolutions") or ())),
+            audio=limits.get("audio"),
+            audio_configurable=limits.get("audio_configurable"),
+            prompt_character_limit=int(limits.get("prompt_character_limit") or DEFAULT_PROMPT_LIMIT),
+            offline=bool(spec.get("offline")),
+            deprecation=spec.get("deprecation"),
+            pricing=spec.get("pricing"),
+        )
+
+    @property
+    def is_upscaler(self) -> bool:
+        """Whether the model takes a clip and a factor in place of a prompt; told by its id."""
+        return "upscale" in self.id

@@ -1,0 +1,260 @@
+"""``VideoRequest``: what a caller asks for, in the API's own words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_venice.exceptions import VeniceRequestError
+
+#: Fields that price a clip; ``/video/quote`` refuses the others.
+QUOTE_FIELDS = (
+    "model",
+    "duration",
+    "resolution",
+    "aspect_ratio",
+    "audio",
+    "upscale_factor",
+    "video_url",
+    "reference_video_total_duration",
+)
+
+#: Most entries a list field takes, from the vendor's schema.
+LIST_LIMITS = {
+    "reference_image_urls": 30,
+    "reference_video_urls": 10,
+    "reference_audio_urls": 10,
+    "reference_document_urls": 1,
+    "elements": 4,
+    "scene_image_urls": 4,
+    "keyframes": 10,
+}
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRequest:
+    """
+    The body of ``/video/queue``. A field left at ``None`` is not sent.
+
+    A media field takes an http(s) URL, a data URL, bytes, or a local or object-storage path.
+    See https://docs.venice.ai/api-reference/endpoint/video/queue for what each model accepts.
+
+    :param model: id of the video model.
+    :param prompt: what to show.
+    :param duration: seconds as ``5``, ``"5"`` or ``"5s"``; or ``"auto"``, ``"-1"``, ``"1 gen"``.
+    :param aspect_ratio: such as ``"16:9"``.
+    :param resolution: such as ``"720p"``.
+    :param audio: whether the clip gets a sound track.
+    :param negative_prompt: what not to show.
+    :param image_url: the first frame, for image-to-video models.
+    :param end_image_url: the last frame.
+    :param audio_url: background music.
+    :param video_url: the clip to change or to upscale.
+    :param upscale_factor: 1, 2 or 4, for upscalers.
+    :param reference_image_urls: at most 30 images for characters and style.
+    :param reference_video_urls: at most 10 clips for motion and style.
+    :param reference_audio_urls: at most 10 sounds.
+    :param reference_document_urls: one document or web page.
+    :param elements: at most 4 mappings of ``frontal_image_url``, ``reference_image_urls``, ``video_url``.
+    :param scene_image_urls: at most 4 images.
+    :param keyframes: at most 10 mappings of ``image_url`` and ``frame_index``.
+    :param bitrate_mode: as the model documents it.
+    :param omni_reference_task_type: ``auto``, ``reference``, ``edit`` or ``extend``.
+    :param consents: attestations a person has given, for models that ask for them.
+    :param seed: random seed, for models that take one.
+    :param fps: frames per second, for models that take it.
+    :param motion_bucket_id: amount of motion, for models that take it.
+    :param guidance_scale: how closely to follow the prompt, for models that take it.
+    :param reference_video_total_duration: seconds of all reference videos; prices, is not queued.
+    :param extra_body: fields this package does not know yet, sent as they are.
+    """
+
+    model: str
+    prompt: str | None = None
+    duration: str | int | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    audio: bool | None = None
+    negative_prompt: str | None = None
+    image_url: Any = None
+    end_image_url: Any = None
+    audio_url: Any = None
+    video_url: Any = None
+    upscale_factor: int | None = None
+    reference_image_urls: Any = None
+    reference_video_urls: Any = None
+    reference_audio_urls: Any = None
+    reference_document_urls: Any = None
+    elements: Any = None
+    scene_image_urls: Any = None
+    keyframes: Any = None
+    bitrate_mode: str | None = None
+    omni_reference_task_type: str | None = None
+    consents: Mapping[str, Any] | None = None
+    seed: int | None = None
+    fps: int | None = None
+    motion_bucket_id: int | None = None
+    guidance_scale: float | None = None
+    reference_video_total_duration: float | None = None
+    extra_body: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        problems: dict[str, str] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            try:
+                object.__setattr__(self, field.name, _clean(field.name, value))
+            except (TypeError, ValueError) as error:
+                problems[field.name] = str(error)
+        if not self.model:
+            problems.setdefault("model", "is missing; name a video model such as 'wan-2-7-text-to-video'")
+        for name in set(self.extra_body or ()) & set(REQUEST_FIELDS):
+            problems.setdefault("extra_body", f"has {name!r}, which is a field of its own; set {name}= instead")
+        raise_problems("the video request is not valid", problems)
+
+    @classmethod
+    def of(cls, request: VideoRequest | Mapping[str, Any] | None = None, /, **fields: Any) -> VideoRequest:
+        """
+        Make a request out of a request, a mapping (a row of a table) and keyword arguments.
+
+        The keyword arguments are what ``request`` leaves open: a value of its own goes first.
+        ``image`` stands for ``image_url``.
+
+        :raises VeniceRequestError: naming every field that is unknown or wrong.
+        """
+        if isinstance(request, VideoRequest):
+            given: dict[str, Any] = {name: getattr(request, name) for name in REQUEST_FIELDS}
+        elif request is None or isinstance(request, Mapping):
+            given = dict(request or {})
+        else:
+            raise VeniceRequestError(
+                f"request is {type(request).__name__}; give a VideoRequest or a mapping of its fields"
+            )
+        values = {**_set_only(fields), **_set_only(given)}
+        if "image" in values:
+            if "image_url" in values and values["image_url"] is not values["image"]:
+                raise VeniceRequestError("image and image_url are the same field; give one of them")
+            values["image_url"] = values.pop("image")
+        unknown = sorted(set(map(str, values)) - set(REQUEST_FIELDS))
+        if unknown:
+            raise VeniceRequestError(
+                f"unknown field(s) {', '.join(unknown)} in the video request; known are "
+                f"{', '.join(REQUEST_FIELDS)}. Put what the API takes beyond these into extra_body",
+                fields=dict.fromkeys(unknown, "unknown field"),
+            )
+        values.setdefault("model", "")
+        return cls(**values)
+
+    def to_body(self) -> dict[str, Any]:
+        """Return the body of ``/video/queue``: only what was set, media as it was given."""
+        skipped = ("extra_body", "reference_video_total_duration")
+        body = {name: getattr(self, name) for name in REQUEST_FIELDS if name not in skipped}
+        return {**_set_only(body), **(self.extra_body or {})}
+
+    def to_quote_body(self) -> dict[str, Any]:
+        """Return the body of ``/video/quote``: only what prices the clip."""
+        return _set_only({name: getattr(self, name) for name in QUOTE_FIELDS})
+
+
+#: Names of all fields of a request, in the order of the constructor.
+REQUEST_FIELDS = tuple(field.name for field in dataclasses.fields(VideoRequest))
+
+
+def raise_problems(title: str, problems: Mapping[str, str]) -> None:
+    """Raise one :class:`VeniceRequestError` that names every wrong field, if there is one."""
+    if problems:
+        listing = "; ".join(f"{name} {problem}" for name, problem in problems.items())
+        raise VeniceRequestError(f"{title}: {listing}", fields=problems)
+
+
+def _set_only(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what is not set: ``None``, and the empty cell of a table."""
+    return {name: value for name, value in values.items() if value is not None and not _is_blank(value)}
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _clean(name: str, value: Any) -> Any:
+    """Bring one value into the API's form; templates and tables deliver strings."""
+    if value is None or _is_blank(value):
+        return None
+    if name == "duration":
+        return _duration(value)
+    if name == "audio":
+        return _boolean(value)
+    if name in ("upscale_factor", "seed", "fps", "motion_bucket_id"):
+        return _integer(value)
+    if name in ("guidance_scale", "reference_video_total_duration"):
+        return _number(value)
+    if name in LIST_LIMITS:
+        return _listing(name, value)
+    if name in ("consents", "extra_body"):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"takes a mapping, not {value!r}")
+        return dict(value)
+    if name.endswith("_url"):
+        return value.strip() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise TypeError(f"takes a string, not {value!r}")
+    return value if "prompt" in name else value.strip()
+
+
+def _duration(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise TypeError(f"takes seconds such as 5 or '5s', not {value!r}")
+    text = str(value).strip()
+    number = text[:-1].strip() if text.lower().endswith("s") else text
+    try:
+        seconds = float(number)
+    except ValueError:
+        return text
+    if seconds == -1:
+        return "-1"
+    if seconds <= 0 or seconds != int(seconds):
+        raise ValueError(f"takes whole seconds above zero such as 5 or '5s', not {value!r}")
+    return f"{int(seconds)}s"
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError(f"takes true or false, not {value!r}")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = _number(value)
+    if number != int(number):
+        raise ValueError(f"takes a whole number, not {value!r}")
+    return int(number)
+
+
+def _number(value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"takes a number, not {value!r}") from None
+    if number - number != 0:
+        raise ValueError(f"takes a finite number, not {value!r}")
+    return number
+
+
+def _listing(name: str, value: Any) -> list[Any]:
+    """One value is a list of one; lists keep their order."""
+    single = isinstance(value, (str, bytes, bytearray, memoryview, Mapping)) or not hasattr(value, "__iter__")
+    values = [value] if single else list(value)
+    if len(values) > LIST_LIMITS[name]:
+        raise ValueError(f"takes at most {LIST_LIMITS[name]} entries, not {len(values)}")
+    return values

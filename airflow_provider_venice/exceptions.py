@@ -1,0 +1,231 @@
+"""Everything this package raises on purpose, as one tree.
+
+.. code-block:: text
+
+    VeniceError
+    ├── VeniceRequestError           the input is wrong; nothing was sent, nothing was spent
+    │   └── VeniceBudgetError        the price is above what the caller allows
+    ├── VeniceConnectionError        no complete answer came back
+    ├── VeniceResponseError          an answer came back that is not the API's
+    ├── VeniceAPIError               the API answered with an error status
+    │   ├── VeniceRateLimitError     429: wait for the reset
+    │   ├── VeniceConsentRequired    409: a person has to accept the provider's policy
+    │   └── VideoGenerationError     the job has ended at the vendor without a video
+    ├── VeniceAmbiguousSubmission    a job may have been accepted and charged; its id is unknown
+    ├── VideoTimeoutError            the job was still running when the caller's time was up
+    └── VideoDownloadError           the bytes that came are not a whole video
+
+Every class has ``can_heal``: whether the same call, made later, may succeed. Whatever
+cannot heal reaches Airflow as ``AirflowFailException``, so that no retry is spent on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class VeniceError(Exception):
+    """Base of all errors of this package."""
+
+    #: Whether the same call, made later, may succeed.
+    can_heal: bool = False
+
+
+class VeniceRequestError(VeniceError, ValueError):
+    """
+    The input is wrong. Nothing was sent and nothing was spent.
+
+    :param message: what is wrong, and the fix.
+    :param fields: problem per request field, for callers that show them one by one.
+    """
+
+    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields: dict[str, str] = dict(fields or {})
+
+
+class VeniceBudgetError(VeniceRequestError):
+    """
+    The quoted price is above the caller's limit; nothing was queued.
+
+    :param quote: the quoted price, in US dollars.
+    :param max_cost: the limit, in US dollars.
+    """
+
+    def __init__(self, message: str, *, quote: Any, max_cost: Any) -> None:
+        super().__init__(message)
+        self.quote = quote
+        self.max_cost = max_cost
+
+
+class VeniceConnectionError(VeniceError, ConnectionError):
+    """
+    No complete answer came back: refused, reset, timed out, cut short.
+
+    :param sent: whether the request may have reached the server. ``False`` only when the
+        connection was never made, so that sending it again cannot do anything twice.
+    """
+
+    can_heal = True
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class VeniceResponseError(VeniceError):
+    """
+    An answer came back that is not the API's: HTML from a proxy, bad JSON, a missing field.
+
+    :param status_code: the HTTP status of that answer.
+    """
+
+    can_heal = True
+
+    def __init__(self, message: str, *, status_code: int) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+class VeniceAPIError(VeniceError):
+    """
+    The API answered with an error.
+
+    All fields but the first two are ``None`` or empty where the server did not send them.
+
+    :param message: the server's words, and what to do next.
+    :param status_code: HTTP status.
+    :param error_type: the server's ``type`` of the error, such as ``provider_content_policy``.
+    :param error_code: the server's ``code``, such as ``INSUFFICIENT_BALANCE``.
+    :param details: problems per request field, as the server sent them.
+    :param suggested_prompt: a prompt that the provider would accept.
+    :param recommended_model: the id of a model that may accept the request.
+    :param credits_refunded: whether the charge was returned.
+    :param retry_after: seconds until the server wants to be asked again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int,
+        *,
+        error_type: str | None = None,
+        error_code: str | None = None,
+        details: Any = None,
+        suggested_prompt: str | None = None,
+        recommended_model: str | None = None,
+        credits_refunded: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.error_type = error_type
+        self.error_code = error_code
+        self.details = details
+        self.suggested_prompt = suggested_prompt
+        self.recommended_model = recommended_model
+        self.credits_refunded = credits_refunded
+        self.retry_after = retry_after
+
+    @property
+    def can_heal(self) -> bool:  # type: ignore[override]
+        """Rate limits and upstream failures pass; everything else stays as it is."""
+        return self.status_code == 429 or self.status_code >= 500
+
+
+class VeniceRateLimitError(VeniceAPIError):
+    """The API refused the request for now (429); ``retry_after`` says for how long, in seconds."""
+
+
+class VeniceConsentRequired(VeniceAPIError):
+    """
+    The provider's policy has to be accepted by a person first (409, ``needs_consent``). Free.
+
+    :param policy_text: the text to accept.
+    :param face_media_roles: which media made the provider ask, such as ``image``.
+    :param consent_flow: the key under which ``consents`` are sent, such as ``seedance``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int,
+        *,
+        policy_text: str | None = None,
+        face_media_roles: Sequence[str] = (),
+        consent_flow: str | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message, status_code, **fields)
+        self.policy_text = policy_text
+        self.face_media_roles = tuple(face_media_roles)
+        self.consent_flow = consent_flow
+
+
+class VideoGenerationError(VeniceAPIError):
+    """
+    The job has ended at the vendor without a video, or its video is gone.
+
+    :param model: the job's model.
+    :param queue_id: the job's id.
+    """
+
+    can_heal = False
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int,
+        *,
+        model: str | None = None,
+        queue_id: str | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message, status_code, **fields)
+        self.model = model
+        self.queue_id = queue_id
+
+
+class VeniceAmbiguousSubmission(VeniceError):
+    """
+    A job may have been accepted and charged, but its id never arrived.
+
+    Sending the request again might pay twice, so nobody does it without being told to.
+
+    :param model: the model that was asked for.
+    :param sent_at: when the request was sent, in epoch seconds.
+    """
+
+    def __init__(self, message: str, *, model: str, sent_at: float) -> None:
+        super().__init__(message)
+        self.model = model
+        self.sent_at = sent_at
+
+
+class VideoTimeoutError(VeniceError, TimeoutError):
+    """
+    The job was still running when the caller's time was up. It goes on, and it is paid.
+
+    :param model: the job's model.
+    :param queue_id: the job's id.
+    """
+
+    can_heal = True
+
+    def __init__(self, message: str, *, model: str, queue_id: str) -> None:
+        super().__init__(message)
+        self.model = model
+        self.queue_id = queue_id
+
+
+class VideoDownloadError(VeniceError):
+    """
+    The bytes that came are not a whole video. Nothing was left under the final name.
+
+    :param can_heal: whether fetching it again may help.
+    """
+
+    def __init__(self, message: str, *, can_heal: bool = True) -> None:
+        super().__init__(message)
+        self.can_heal = can_heal
