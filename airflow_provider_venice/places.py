@@ -1,0 +1,228 @@
+"""Where a file lies or shall lie: a path of this machine or a key of an object storage."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
+
+#: Stores in which an object appears whole when its upload has ended, and not before. Elsewhere the
+#: upload goes to a name beside the target and is moved.
+_ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"})
+
+#: The package that brings a scheme to Airflow.
+_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+    "sftp": "apache-airflow-providers-sftp[sshfs]",
+}
+
+
+class LocalPlace:
+    """A path of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        #: What names the place from any working directory.
+        self.location = str(path.absolute())
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def size(self) -> int | None:
+        """Return the bytes of the file, ``None`` where nothing lies; ``OSError`` for what is not a file."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(self))
+        if not stat.S_ISREG(status.st_mode):
+            # A pipe would be waited for, for ever.
+            raise OSError(errno.EINVAL, "is not a regular file", str(self))
+        return status.st_size
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Open the file for reading."""
+        return self.path.open("rb")
+
+    def check_folder(self) -> None:
+        """Raise ``OSError`` when no file can be made there."""
+        ancestor = self.path.absolute().parent
+        while not ancestor.exists():
+            ancestor = ancestor.parent
+        if not ancestor.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "is not a directory", str(ancestor))
+        if not os.access(ancestor, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "is not writable", str(ancestor))
+
+    def make_staging(self) -> Path:
+        """Return the directory in which the file that is to be published must grow."""
+        # Beside the target, as only a rename within one file system is atomic.
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.path.parent
+
+    def publish(self, file: Path, *, overwrite: bool) -> None:
+        """Put the whole ``file`` under its final name, on the disk for good; it may leave its own."""
+        if overwrite:
+            os.replace(file, self.path)
+        else:
+            try:
+                # Unlike a rename, a link never takes the place of a file.
+                os.link(file, self.path)
+            except OSError as error:
+                # Some file systems have no links; there, all that can be done is to look first.
+                if isinstance(error, FileExistsError) or os.path.lexists(self.path):
+                    raise taken(self) from error
+                os.replace(file, self.path)
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            # Some network file systems refuse this; the file is in its place all the same.
+            with contextlib.suppress(OSError):
+                os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+class ObjectPlace:
+    """
+    A key of an object storage, reached through the path's own fsspec file system.
+
+    :param path: an ``ObjectStoragePath``, or a path of the same make.
+    """
+
+    def __init__(self, path: Any) -> None:
+        self.path = path
+        self.name: str = path.name
+        self.location = str(path)
+        self.key: str = path.path
+        # Not ObjectStoragePath.open: that would report every look at a file as lineage.
+        self.fs: Any = path.fs
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def size(self) -> int | None:
+        """Return the bytes of the object, ``None`` where nothing lies; ``OSError`` for a folder."""
+        return self._size(self.key)
+
+    def _size(self, key: str) -> int | None:
+        # Listings are cached, and another process may have written since.
+        self.fs.invalidate_cache()
+        try:
+            info = self.fs.info(key)
+        except FileNotFoundError:
+            return None
+        if info["type"] == "directory":
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(self))
+        return int(info["size"])
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Open the object for reading."""
+        return cast("AbstractContextManager[BinaryIO]", self.fs.open(self.key, "rb"))
+
+    def make_staging(self) -> Path:
+        """Return the directory in which the file that is to be published must grow."""
+        return Path(tempfile.gettempdir())
+
+    def publish(self, file: Path, *, overwrite: bool) -> None:
+        """Put the whole ``file`` under its final key."""
+        # Stores offer no common "create only", so a writer between this look and the upload is not seen.
+        if not overwrite and self.size() is not None:
+            raise taken(self)
+        if self.path.protocol in _ATOMIC_PUT:
+            self.fs.put_file(str(file), self.key)
+            return
+        folder, slash, _ = self.key.rpartition("/")
+        # Without the wildcard characters, which fsspec's move would expand.
+        name = re.sub(r"[*?\[\]]", "_", file.name)
+        key = f"{folder}{slash}{name}"
+        try:
+            self.fs.put_file(str(file), key)
+            arrived, size = self._size(key), file.stat().st_size
+            if arrived != size:
+                raise VideoDownloadError(f"{arrived} of {size} bytes arrived beside {self}; look after the storage")
+            self.fs.mv(key, self.key)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.fs.rm_file(key)
+            raise
+
+
+def find_place(target: object) -> LocalPlace | ObjectPlace:
+    """
+    Return the place that a path names.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string.
+    :raises VeniceRequestError: when it is none, or no installed package knows its scheme.
+    """
+    # pathlib's paths have no protocol; that of an ObjectStoragePath is empty or "file" for local ones.
+    protocol = getattr(target, "protocol", None)
+    if protocol is not None:
+        if protocol in ("", "file", "local"):
+            return LocalPlace(Path(str(getattr(target, "path", target))))
+        with _with_package(str(target), protocol):
+            return ObjectPlace(target)
+    if not isinstance(target, (str, os.PathLike)):
+        raise VeniceRequestError(f"a path is needed, not {type(target).__name__}")
+    text = os.fsdecode(target)
+    if not text.strip() or "\0" in text:
+        raise VeniceRequestError(f"{text!r} is not a path; give a file name")
+    if text.endswith("/"):
+        raise VeniceRequestError(f"{text!r} names a directory; add a file name")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return LocalPlace(Path(text).expanduser() if text.startswith("~/") else Path(text))
+    if scheme in ("file", "local"):
+        if not rest.startswith("/"):
+            raise VeniceRequestError(f"{text!r} is not absolute; write {scheme}:///directory/name")
+        return LocalPlace(Path(rest))
+    if not rest.partition("/")[2]:
+        raise VeniceRequestError(f"{text!r} names no key; write {scheme}://conn_id@bucket/key")
+    with _with_package(text, scheme):
+        from airflow.sdk import ObjectStoragePath
+
+        return ObjectPlace(ObjectStoragePath(text))
+
+
+@contextlib.contextmanager
+def _with_package(target: str, scheme: str) -> Iterator[None]:
+    """Say which package is missing where a scheme has no file system."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        package = _PACKAGES.get(scheme, f"the provider package that serves {scheme}://")
+        raise VeniceRequestError(f"{target!r} cannot be used: {error}; install {package}") from error
+
+
+@contextlib.contextmanager
+def explained(place: object) -> Iterator[None]:
+    """Turn what the storage says of a wrong path into a :class:`VeniceRequestError` that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise VeniceRequestError(f"no such file {str(place)!r}") from error
+    except IsADirectoryError as error:
+        raise VeniceRequestError(f"{str(place)!r} is a directory; name a file") from error
+    except PermissionError as error:
+        raise VeniceRequestError(f"access to {error.filename or str(place)!r} is not permitted: {error}") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EROFS):
+            raise
+        raise VeniceRequestError(f"{str(place)!r} cannot be used: {error}") from error
+
+
+def taken(place: object) -> VeniceRequestError:
+    """Return the error for a target that exists and must not be replaced."""
+    return VeniceRequestError(f"{str(place)!r} exists already; give another path, or overwrite=True to replace it")

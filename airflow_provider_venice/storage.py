@@ -1,0 +1,219 @@
+"""A stream of bytes -> a checked video under its final name, local or in object storage, or nothing there."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from airflow_provider_venice.api.model import VideoMetadata
+from airflow_provider_venice.api.mp4 import read_metadata
+from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
+from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, taken
+
+#: Bytes read at once.
+CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """
+    A whole video under its final name.
+
+    :param path: where it lies, as a local path or as ``scheme://conn_id@bucket/key``.
+    :param size: bytes.
+    :param sha256: hexadecimal digest of its bytes.
+    :param metadata: what the file says of itself.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    metadata: VideoMetadata
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON."""
+        return dataclasses.asdict(self)
+
+
+class PartialFile:
+    """
+    A local file while a download fills it. It is gone when the ``with`` block ends, unless published.
+
+    :param directory: where to put it; the directory for temporary files by default.
+    :param name: the final name. A process that is killed leaves ``.name.<random>.part``, never the name.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None = None, name: str = "video.mp4") -> None:
+        # Cut, as a name has at most 255 bytes and a character up to four.
+        self.path = Path(directory or tempfile.gettempdir(), f".{name[:50]}.{secrets.token_hex(4)}.part")
+        self.size = 0
+        self._expected_size: int | None = None
+        self._hash = hashlib.sha256()
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> PartialFile:
+        # Not tempfile's: its files are readable by their owner only, and would stay so when published.
+        self._file = self.path.open("x+b")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.file.close()
+        finally:
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def file(self) -> BinaryIO:
+        """The open file."""
+        if self._file is None:
+            raise ValueError("the partial file is open within its 'with' block only")
+        return self._file
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of the bytes so far."""
+        return self._hash.hexdigest()
+
+    @property
+    def expected_size(self) -> int | None:
+        """Bytes that the server announced for the whole, ``None`` while it has not."""
+        return self._expected_size
+
+    @expected_size.setter
+    def expected_size(self, size: int | None) -> None:
+        known = self._expected_size
+        if known is not None and size is not None and size != known:
+            raise VideoDownloadError(
+                f"the server announced {known} bytes before and {size} bytes now: the video has changed meanwhile"
+            )
+        self._expected_size = known if size is None else size
+
+    def write(self, chunk: bytes) -> None:
+        """
+        Append ``chunk``.
+
+        :raises VideoDownloadError: when more comes than was announced.
+        """
+        if self._expected_size is not None and self.size + len(chunk) > self._expected_size:
+            raise VideoDownloadError(f"more bytes came than the {self._expected_size} that the server announced")
+        self.file.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Forget all bytes and the announced length: the next answer starts at byte 0."""
+        self.file.seek(0)
+        self.file.truncate()
+        self.size, self._expected_size, self._hash = 0, None, hashlib.sha256()
+
+    def check(self) -> VideoMetadata:
+        """
+        Return what the video says of itself, once its bytes are safe on the disk.
+
+        :raises VideoDownloadError: when it is not whole.
+        """
+        self.file.flush()
+        metadata = read_metadata(self.file, expected_size=self._expected_size)
+        if metadata.file_size != self.size:
+            raise VideoDownloadError(f"{metadata.file_size} bytes lie on the disk, but {self.size} bytes were received")
+        os.fsync(self.file.fileno())
+        return metadata
+
+
+def check_target(target: object, *, overwrite: bool = False) -> None:
+    """
+    Refuse a target under which no video can be stored, before any money is spent on one.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string.
+    :param overwrite: whether a file that exists may be replaced.
+    :raises VeniceRequestError: naming the target and the fix.
+    """
+    _checked_place(target, overwrite=overwrite)
+
+
+def _checked_place(target: object, *, overwrite: bool) -> LocalPlace | ObjectPlace:
+    place = find_place(target)
+    with explained(place):
+        if place.size() is not None and not overwrite:
+            raise taken(place)
+        if isinstance(place, LocalPlace):
+            place.check_folder()
+    return place
+
+
+def store_video(target: object, receive: Callable[[PartialFile], None], *, overwrite: bool = False) -> StoredVideo:
+    """
+    Store the video that ``receive`` fetches. The final name holds a whole video, or what it held before.
+
+    In constant memory. Two writers to one local target without ``overwrite``: the first one to end wins.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string; its folders are made.
+    :param receive: fills the partial file and sets its ``expected_size``.
+    :param overwrite: whether a file that exists may be replaced.
+    :raises VeniceRequestError: when the target cannot be used, mostly before ``receive`` is called.
+    :raises VideoDownloadError: when what came is not a whole video.
+    """
+    place = _checked_place(target, overwrite=overwrite)
+    with explained(place):
+        directory = place.make_staging()
+    with PartialFile(directory, place.name) as partial:
+        receive(partial)
+        metadata = partial.check()
+        # Not explained as a wrong request: the video is paid by now, and a later try may store it.
+        place.publish(partial.path, overwrite=overwrite)
+        if (size := place.size()) != partial.size:
+            raise VideoDownloadError(
+                f"{str(place)!r} has {size} bytes, but {partial.size} were stored; something else writes there"
+            )
+    return StoredVideo(place.location, partial.size, partial.sha256, metadata)
+
+
+def existing_video(target: object) -> StoredVideo | None:
+    """
+    Return the whole video that lies at ``target``, ``None`` where nothing lies.
+
+    :raises VeniceRequestError: when something else lies there.
+    """
+    place = find_place(target)
+    with explained(place):
+        size = place.size()
+        if size is None:
+            return None
+        with place.open() as file:
+            try:
+                metadata = read_metadata(file, expected_size=size)
+            except VideoDownloadError as error:
+                raise VeniceRequestError(
+                    f"{str(place)!r} is not a whole video ({error}); remove it, or give overwrite=True"
+                ) from error
+            file.seek(0)
+            digest = hashlib.sha256()
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    return StoredVideo(place.location, size, digest.hexdigest(), metadata)
+
+
+def read_media(value: object, limit: int) -> tuple[str, bytes]:
+    """
+    Return the name and the bytes of a file; at most ``limit + 1`` bytes, so that a larger one shows.
+
+    :param value: local path or ``ObjectStoragePath``, as an object or a string.
+    :param limit: most bytes that the caller has a use for.
+    :raises VeniceRequestError: naming a file that is not there or cannot be read.
+    """
+    place = find_place(value)
+    with explained(place):
+        if place.size() is None:
+            raise VeniceRequestError(f"no such file {str(place)!r}")
+        with place.open() as file:
+            return str(place), file.read(limit + 1)

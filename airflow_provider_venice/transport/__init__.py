@@ -1,0 +1,1 @@
+"""How a call travels: the only places that know a colour."""

@@ -1,0 +1,180 @@
+"""Sends a call with aiohttp, through one session and one budget for all triggers of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
+
+import aiohttp
+import tenacity
+import yarl
+
+from airflow_provider_venice.api.calls import Call
+from airflow_provider_venice.api.limits import RateBudget, read_rate_limit, retry_after
+from airflow_provider_venice.api.replies import Head, Reply
+from airflow_provider_venice.exceptions import VeniceConnectionError
+from airflow_provider_venice.transport import policy
+from airflow_provider_venice.transport.settings import Settings
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 16
+
+
+class AsyncTransport:
+    """
+    Carries calls over one HTTP session of the running event loop.
+
+    :param settings: where to, with which key, how patiently.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        # No limit on connections: the budget is the limit, and a slow answer must not hold up others.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+        )
+        self._budgets = {
+            "queue": RateBudget(settings.queue_limit),
+            "retrieve": RateBudget(settings.retrieve_limit),
+        }
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def send(self, call: Call[T], *, attempts: int | None = None) -> T:
+        """
+        Make a call and return its result.
+
+        :param call: the call.
+        :param attempts: how often at most; ``None`` for the connection's setting.
+        :raises VeniceError: when there is no result.
+        """
+
+        async def attempt() -> T:
+            return call.read(await self._once(call))
+
+        retrying = tenacity.AsyncRetrying(sleep=asyncio.sleep, **policy.options(self.settings, call, attempts))
+        return await retrying(attempt)
+
+    async def _once(self, call: Call[Any]) -> Reply:
+        budget = self._budgets.get(call.budget or "")
+        if budget is None:
+            return await self._exchange(call)
+        await _turn(budget)
+        reply = await self._exchange(call)
+        head = reply.head
+        refused = retry_after(head.headers, head.received_at) if head.status == 429 else None
+        budget.observe(read_rate_limit(head.headers, head.received_at), refused, head.received_at)
+        return reply
+
+    async def _exchange(self, call: Call[Any]) -> Reply:
+        headers = {**({"Accept-Encoding": "identity"} if call.media else {}), **call.headers}
+        if not call.is_link:
+            headers.update(self.settings.headers)
+        with _telling(call):
+            # A connection that was kept alive would leave a reset unexplained: see the blocking transport.
+            async with contextlib.AsyncExitStack() as stack:
+                session = self._session
+                if not call.replayable:
+                    session = await stack.enter_async_context(
+                        aiohttp.ClientSession(timeout=session.timeout, trust_env=True)
+                    )
+                response = await stack.enter_async_context(
+                    session.request(
+                        call.method,
+                        yarl.URL(self.settings.url(call.path), encoded=call.is_link),
+                        params=dict(call.params) or None,
+                        json=call.body,
+                        headers=headers,
+                        allow_redirects=call.is_link and call.method == "GET",
+                    )
+                )
+                head = Head(
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    received_at=time.time(),
+                )
+                if call.media and head.is_media:
+                    response.close()
+                    return Reply(head, None)
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    body += chunk
+                    if len(body) > call.max_bytes:
+                        raise Reply(head, bytes(body)).unreadable(f"is longer than {call.max_bytes} bytes")
+                return Reply(head, bytes(body))
+
+
+async def _turn(budget: RateBudget) -> None:
+    """Wait for a slot of the budget; one who is cancelled meanwhile gives it back."""
+    slot = budget.reserve(time.time())
+    try:
+        await asyncio.sleep(max(0.0, slot - time.time()))
+    except asyncio.CancelledError:
+        budget.give_back(slot)
+        raise
+
+
+class _Shared:
+    """A transport and how many use it."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self.transport = transport
+        self.users = 0
+
+
+#: By running loop and account: a session belongs to its loop, a budget to its key.
+_shared: dict[tuple[asyncio.AbstractEventLoop, Settings], _Shared] = {}
+
+
+@contextlib.asynccontextmanager
+async def shared_transport(settings: Settings) -> AsyncIterator[AsyncTransport]:
+    """
+    Hand out the transport that all users of these settings share on this event loop.
+
+    :param settings: those of the connection.
+    """
+    key = (asyncio.get_running_loop(), settings)
+    # No await between looking and making, nor between leaving and evicting.
+    entry = _shared.get(key)
+    if entry is None:
+        entry = _shared[key] = _Shared(AsyncTransport(settings))
+    entry.users += 1
+    try:
+        yield entry.transport
+    finally:
+        entry.users -= 1
+        if entry.users == 0:
+            _shared.pop(key, None)
+            await entry.transport.close()
+
+
+@contextlib.contextmanager
+def _telling(call: Call[Any]) -> Iterator[None]:
+    """Turn the failures of aiohttp into ours. Their own text may hold a private link."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        # A failed handshake is told like a refused connection, but only a bad certificate is as sure.
+        inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+        unsure = isinstance(inner, ssl.SSLError) and not isinstance(inner, ssl.SSLCertVerificationError)
+        raise VeniceConnectionError(
+            f"{call}: the connection was never made ({type(error).__name__})", sent=unsure
+        ) from None
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+        if isinstance(error, VeniceConnectionError):
+            raise
+        raise VeniceConnectionError(
+            f"{call}: no complete answer came back ({type(error).__name__})", sent=True
+        ) from None

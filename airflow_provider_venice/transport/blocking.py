@@ -1,0 +1,172 @@
+"""Sends a call with requests."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import requests
+import tenacity
+import urllib3.exceptions
+
+from airflow_provider_venice.api.calls import Call
+from airflow_provider_venice.api.limits import RateBudget, read_rate_limit, retry_after
+from airflow_provider_venice.api.replies import Head, Reply
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
+from airflow_provider_venice.transport import policy
+from airflow_provider_venice.transport.settings import Settings
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 20
+
+
+class Answer:
+    """An answer whose body is still on the wire."""
+
+    def __init__(self, response: requests.Response, call: Call[Any]) -> None:
+        self._response = response
+        self._call = call
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.head = Head(status=response.status_code, headers=headers, received_at=time.time())
+
+    def chunks(self) -> Iterator[bytes]:
+        """
+        Stream the body.
+
+        :raises VeniceConnectionError: when it breaks.
+        """
+        with _telling(self._call):
+            yield from self._response.iter_content(_CHUNK)
+
+    def reply(self) -> Reply:
+        """
+        Read the body, unless it is a video.
+
+        :raises VeniceResponseError: when it is longer than any answer of the API.
+        """
+        if self._call.media and self.head.is_media:
+            return Reply(self.head, None)
+        body = bytearray()
+        for chunk in self.chunks():
+            body += chunk
+            if len(body) > self._call.max_bytes:
+                raise Reply(self.head, bytes(body)).unreadable(f"is longer than {self._call.max_bytes} bytes")
+        return Reply(self.head, bytes(body))
+
+
+class BlockingTransport:
+    """
+    Carries calls over one HTTP session. Not for use from several threads at once.
+
+    :param settings: where to, with which key, how patiently.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._session = requests.Session()
+        self._budgets = {
+            "queue": RateBudget(settings.queue_limit),
+            "retrieve": RateBudget(settings.retrieve_limit),
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(self, call: Call[T], *, attempts: int | None = None) -> T:
+        """
+        Make a call and return its result.
+
+        :param call: the call.
+        :param attempts: how often at most; ``None`` for the connection's setting.
+        :raises VeniceError: when there is no result.
+        """
+
+        def attempt() -> T:
+            with self.open(call) as answer:
+                return call.read(answer.reply())
+
+        return self.repeat(call, attempt, attempts=attempts)
+
+    def repeat(self, call: Call[Any], attempt: Callable[[], T], *, attempts: int | None = None) -> T:
+        """
+        Run ``attempt`` until it succeeds or the retry policy for ``call`` has had enough.
+
+        :raises VeniceError: the last failure.
+        """
+        retrying = tenacity.Retrying(sleep=time.sleep, **policy.options(self.settings, call, attempts))
+        return retrying(attempt)
+
+    @contextlib.contextmanager
+    def open(self, call: Call[Any]) -> Iterator[Answer]:
+        """
+        Make a call once and hand out its answer; the rest of the body is dropped in the end.
+
+        :raises VeniceConnectionError: when no answer comes.
+        """
+        budget = self._budgets.get(call.budget or "")
+        if budget is not None:
+            time.sleep(max(0.0, budget.reserve(time.time()) - time.time()))
+        with contextlib.ExitStack() as stack:
+            # On a connection that was kept alive, a reset does not tell whether the request arrived.
+            session = self._session if call.replayable else stack.enter_context(requests.Session())
+            with _telling(call):
+                response = stack.enter_context(self._request(session, call))
+            answer = Answer(response, call)
+            if budget is not None:
+                head = answer.head
+                refused = retry_after(head.headers, head.received_at) if head.status == 429 else None
+                budget.observe(read_rate_limit(head.headers, head.received_at), refused, head.received_at)
+            yield answer
+
+    def _request(self, session: requests.Session, call: Call[Any]) -> requests.Response:
+        headers = {"Accept-Encoding": "identity"} if call.media else {}
+
+        def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            # As a callable, so that requests does not put a .netrc entry in its place.
+            request.headers.update({} if call.is_link else self.settings.headers)
+            return request
+
+        return session.request(
+            call.method,
+            self.settings.url(call.path),
+            params=dict(call.params) or None,
+            json=call.body,
+            headers={**headers, **call.headers},
+            auth=authenticate,
+            timeout=(self.settings.connect_timeout, self.settings.read_timeout),
+            # Only a link to a file may lead elsewhere. The API's own calls carry the key.
+            allow_redirects=call.is_link and call.method == "GET",
+            stream=True,
+        )
+
+
+@contextlib.contextmanager
+def _telling(call: Call[Any]) -> Iterator[None]:
+    """Turn the failures of requests into ours. Their own text may hold a private link."""
+    try:
+        yield
+    except VeniceError:
+        raise
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        sent = not _never_connected(error)
+        what = "no complete answer came back" if sent else "the connection was never made"
+        raise VeniceConnectionError(f"{call}: {what} ({type(error).__name__})", sent=sent) from None
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether the failure lies before the first byte of the request was sent."""
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL, requests.exceptions.ProxyError)):
+        return True
+    reason: Any = error
+    while reason is not None:
+        if isinstance(reason, (urllib3.exceptions.NewConnectionError, ssl.SSLCertVerificationError)):
+            return True
+        inner = reason.args[0] if isinstance(reason, BaseException) and reason.args else None
+        inner = getattr(reason, "reason", None) or inner
+        reason = inner if isinstance(inner, BaseException) else None
+    return False

@@ -1,0 +1,76 @@
+"""Brings a finished clip into a file, going on or beginning again where the transfer broke."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from airflow_provider_venice.api import calls
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.replies import Head
+from airflow_provider_venice.exceptions import VideoDownloadError
+from airflow_provider_venice.storage import PartialFile
+from airflow_provider_venice.transport.blocking import BlockingTransport
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, *, max_size: int | None = None) -> None:
+    """
+    Fill ``partial`` with the clip.
+
+    A private link is asked for the rest with Range; inline media has no Range and begins again.
+
+    :param transport: the transport.
+    :param job: a finished job.
+    :param partial: where the bytes go.
+    :param max_size: most bytes to accept.
+    :raises VideoDownloadError: when what comes is not the announced file, or larger than ``max_size``.
+    :raises VeniceError: when it does not come at all.
+    """
+    whole = calls.download(job)
+
+    def attempt() -> None:
+        call = calls.download(job, start=partial.size if whole.is_link else 0)
+        with transport.open(call) as answer:
+            head = answer.head
+            if not head.is_media:
+                # Nothing more to come behind what is already here: the last attempt broke at the very end.
+                if head.status == 416 and partial.size == partial.expected_size:
+                    return
+                call.read(answer.reply())
+            _place(partial, head)
+            _check_size(partial.expected_size, max_size)
+            for chunk in _guarded(answer.chunks(), partial, max_size):
+                partial.write(chunk)
+        if partial.expected_size is not None and partial.size < partial.expected_size:
+            raise VideoDownloadError(
+                f"the transfer of {job} ended after {partial.size} of {partial.expected_size} bytes"
+            )
+
+    transport.repeat(whole, attempt)
+
+
+def _place(partial: PartialFile, head: Head) -> None:
+    """Bring the file to the byte where this answer begins."""
+    if head.status == 206:
+        found = _CONTENT_RANGE.match(head.headers.get("content-range", ""))
+        total = int(found[2]) if found and found[2] != "*" else partial.expected_size
+        if found is None or int(found[1]) != partial.size or partial.expected_size not in (None, total):
+            partial.restart()
+            raise VideoDownloadError("the server answered with a part of another file than was asked for")
+        partial.expected_size = total
+        return
+    partial.restart()
+    partial.expected_size = head.content_length
+
+
+def _guarded(chunks: Iterator[bytes], partial: PartialFile, max_size: int | None) -> Iterator[bytes]:
+    for chunk in chunks:
+        _check_size(partial.size + len(chunk), max_size)
+        yield chunk
+
+
+def _check_size(size: int | None, max_size: int | None) -> None:
+    if size is not None and max_size is not None and size > max_size:
+        raise VideoDownloadError(f"the video has {size} bytes or more; {max_size} are allowed", can_heal=False)

@@ -1,0 +1,68 @@
+"""Which failures are tried again, how long after, and how often: the one retry policy, for both colours."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tenacity import RetryCallState
+
+from airflow_provider_venice.api.calls import Call
+from airflow_provider_venice.api.limits import backoff
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
+from airflow_provider_venice.transport.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def may_repeat(call: Call[Any], error: BaseException) -> bool:
+    """
+    Whether a call that failed may be made again without doing anything twice.
+
+    A rate limit and a connection that was never made leave nothing behind, whatever the call.
+    """
+    if isinstance(error, VeniceRateLimitError) or (isinstance(error, VeniceConnectionError) and not error.sent):
+        return True
+    return call.replayable and isinstance(error, VeniceError) and error.can_heal
+
+
+def options(settings: Settings, call: Call[Any], attempts: int | None = None) -> dict[str, Any]:
+    """
+    Return the arguments for ``tenacity.Retrying`` or ``tenacity.AsyncRetrying``.
+
+    :param settings: those of the connection.
+    :param call: the call to make.
+    :param attempts: how often at most; ``None`` for the connection's setting.
+    """
+    most = settings.retry_attempts if attempts is None else attempts
+
+    def retry(state: RetryCallState) -> bool:
+        error = _error(state)
+        return error is not None and may_repeat(call, error)
+
+    def stop(state: RetryCallState) -> bool:
+        named = getattr(_error(state), "retry_after", None) or 0.0
+        return state.attempt_number >= most or named > settings.retry_max_wait
+
+    def wait(state: RetryCallState) -> float:
+        return backoff(
+            state.attempt_number,
+            longest=settings.retry_max_wait,
+            chance=random.random(),
+            named=getattr(_error(state), "retry_after", None),
+        )
+
+    return {"retry": retry, "stop": stop, "wait": wait, "before_sleep": _announcer(call), "reraise": True}
+
+
+def _announcer(call: Call[Any]) -> Callable[[RetryCallState], None]:
+    def announce(state: RetryCallState) -> None:
+        log.warning("%s is made again in %.1f s: %s", call, state.upcoming_sleep, _error(state))
+
+    return announce
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None

@@ -1,0 +1,140 @@
+"""What a connection settles: where to send, with which key, how patiently."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from airflow_provider_venice.api.request import raise_problems
+from airflow_provider_venice.exceptions import VeniceRequestError
+
+#: Venice's public API.
+DEFAULT_BASE_URL = "https://api.venice.ai/api/v1"
+
+
+class ConnectionLike(Protocol):
+    """What is read of an Airflow connection."""
+
+    conn_id: str
+    host: str | None
+    schema: str | None
+    port: int | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    Everything that a transport needs to know.
+
+    The limits are Venice's documented ones per key; the server's own headers overrule them.
+
+    :param api_key: the secret that goes into the ``Authorization`` header.
+    :param base_url: URL up to and including ``/api/v1``.
+    :param connect_timeout: seconds to wait for a connection.
+    :param read_timeout: seconds to wait for the next byte.
+    :param retry_attempts: how often a call is made at most.
+    :param retry_max_wait: longest wait before a call is made again, in seconds; where the server
+        names a longer one, the error is raised instead.
+    :param queue_limit: submissions per minute.
+    :param retrieve_limit: looks and downloads per minute.
+    :param poll_interval: fewest seconds between two looks at a job; ``None`` to go by the run times.
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    connect_timeout: float = 10.0
+    read_timeout: float = 120.0
+    retry_attempts: int = 5
+    retry_max_wait: float = 90.0
+    queue_limit: int = 40
+    retrieve_limit: int = 120
+    poll_interval: float | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that proves who asks."""
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    def url(self, path: str) -> str:
+        """Return the address of a call: a path below the base URL, or a private link as it is."""
+        return path if "://" in path else self.base_url + path
+
+    @classmethod
+    def of(cls, connection: ConnectionLike, extra: Mapping[str, Any]) -> Settings:
+        """
+        Read an Airflow connection.
+
+        :param connection: the connection; password is the API key, host the base URL if not the public one.
+        :param extra: its extra, decoded.
+        :raises VeniceRequestError: naming every field that is missing, unknown or wrong.
+        """
+        problems: dict[str, str] = {}
+        api_key = (connection.password or "").strip()
+        if not api_key:
+            problems["password"] = "is empty; put the Venice API key there (https://venice.ai/settings/api)"
+        elif not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            problems["password"] = "has characters that no API key has; copy the key again"
+        base_url = _base_url(connection, problems)
+        values: dict[str, Any] = {}
+        for name, value in extra.items():
+            if name not in EXTRA_FIELDS:
+                problems[f"extra.{name}"] = f"is not known; known are {', '.join(EXTRA_FIELDS)}"
+            elif value is not None and str(value).strip():
+                try:
+                    values[name] = _positive(value, whole=EXTRA_FIELDS[name] == "int")
+                except ValueError as error:
+                    problems[f"extra.{name}"] = str(error)
+        raise_problems(f"the connection {connection.conn_id!r} is not valid", problems)
+        return cls(api_key=api_key, base_url=base_url, **values)
+
+
+#: The names that a connection's extra may have, with the type of each.
+EXTRA_FIELDS = {f.name: str(f.type) for f in fields(Settings) if f.name not in ("api_key", "base_url")}
+
+
+def decode_extra(text: str | None) -> dict[str, Any]:
+    """
+    Decode a connection's extra.
+
+    :raises VeniceRequestError: when it is not a JSON object. It may hold secrets, so it is not shown.
+    """
+    try:
+        extra = json.loads(text) if text and text.strip() else {}
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise VeniceRequestError("the connection's extra is not a JSON object", fields={"extra": "not a JSON object"})
+    return extra
+
+
+def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return DEFAULT_BASE_URL
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    parts = urllib.parse.urlsplit(host)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        problems["host"] = f"is no base URL; leave it empty for {DEFAULT_BASE_URL}"
+        return host
+    place = parts.netloc
+    try:
+        if parts.port is None and connection.port:
+            place = f"{place}:{connection.port}"
+    except ValueError:
+        problems["host"] = "has a port that is not a number"
+    return f"{parts.scheme}://{place}{parts.path or '/api/v1'}"
+
+
+def _positive(value: Any, *, whole: bool) -> float:
+    try:
+        number = float(value) if not isinstance(value, bool) else -1.0
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 < number < float("inf") or (whole and number != int(number)):
+        raise ValueError(f"takes a {'whole ' if whole else ''}number above zero, not {value!r}")
+    return int(number) if whole else number
