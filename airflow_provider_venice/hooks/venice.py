@@ -1,0 +1,339 @@
+"""``VeniceHook``: an Airflow connection and the Venice API behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_venice import storage
+from airflow_provider_venice.api import calls, constraints, media
+from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
+from airflow_provider_venice.api.polling import Watch
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceAPIError,
+    VeniceConnectionError,
+    VeniceError,
+    VeniceRequestError,
+    VeniceResponseError,
+)
+from airflow_provider_venice.hooks import form, sealing
+from airflow_provider_venice.transport.settings import Settings, decode_extra
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.transport.asynchronous import AsyncTransport
+    from airflow_provider_venice.transport.blocking import BlockingTransport
+
+RequestLike = VideoRequest | Mapping[str, Any] | None
+JobLike = VideoJob | Mapping[str, Any]
+
+#: Most bytes that ``get_video_data`` holds in memory unless told otherwise.
+MAX_VIDEO_BYTES = 256 * 1024 * 1024
+
+#: Seconds that ``generate`` gives a clip, as the Python SDK does.
+DEFAULT_TIMEOUT = 900.0
+
+
+class VeniceHook(BaseHook):
+    """
+    Make video with Venice.ai.
+
+    The connection's password is the API key, its host the base URL if not the public one; its
+    extra holds time-outs, retries, rate limits and polling (see the connection's documentation).
+    A request is a :class:`~airflow_provider_venice.api.model.VideoRequest`, a mapping, or keyword
+    arguments; a job is a :class:`~airflow_provider_venice.api.model.VideoJob` or its dictionary.
+
+    :param venice_conn_id: the connection.
+    """
+
+    conn_name_attr = "venice_conn_id"
+    default_conn_name = "venice_default"
+    conn_type = "venice"
+    hook_name = "Venice.ai"
+
+    def __init__(self, venice_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.venice_conn_id = venice_conn_id
+        self._transport: BlockingTransport | None = None
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's own fields (Airflow 3.0 and 3.1; later ones read them from provider info)."""
+        return form.form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return what becomes of the form's standard fields (Airflow 3.0 and 3.1)."""
+        return {
+            "hidden_fields": form.HIDDEN_FIELDS,
+            "relabeling": form.RELABELING,
+            "placeholders": form.PLACEHOLDERS,
+        }
+
+    def get_conn(self) -> BlockingTransport:
+        """
+        Return what carries calls to Venice, made from the connection at the first use.
+
+        :raises VeniceRequestError: when the connection is not valid.
+        """
+        if self._transport is None:
+            from airflow_provider_venice.transport.blocking import BlockingTransport
+
+            connection = self.get_connection(self.venice_conn_id)
+            self._transport = BlockingTransport(Settings.of(connection, decode_extra(connection.extra)))
+        return self._transport
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Prove the key with the cheapest call there is; tell the tier and the balance."""
+        try:
+            limits = self.rate_limits()
+        except VeniceError as error:
+            return False, str(error)
+        tier = (limits.get("apiTier") or {}).get("id", "unknown")
+        balances = ", ".join(f"{value} {name}" for name, value in (limits.get("balances") or {}).items())
+        if limits.get("accessPermitted") is False:
+            return False, f"The key is known (tier {tier}), but it may not use the API"
+        return True, f"The key is valid. Tier: {tier}. Balance: {balances or 'not told'}"
+
+    def quote(self, request: RequestLike = None, **fields: Any) -> VideoQuote:
+        """
+        Return the price of a clip, without queueing it. Free.
+
+        :raises VeniceRequestError: when the request is not valid.
+        """
+        return self.get_conn().send(calls.quote(VideoRequest.of(request, **fields)))
+
+    def check(self, request: RequestLike = None, **fields: Any) -> VideoModel:
+        """
+        Check a request against what its model accepts, without queueing it. Free.
+
+        :raises VeniceRequestError: one error that names every wrong field and the allowed values.
+        """
+        return constraints.check_request(VideoRequest.of(request, **fields), self.list_models())
+
+    def queue(self, request: RequestLike = None, **fields: Any) -> VideoJob:
+        """
+        Submit a clip. It is charged now; the job that comes back is all that leads to it.
+
+        :raises VeniceRequestError: when the request, or a file in it, is not valid; nothing was spent.
+        :raises VeniceAmbiguousSubmission: when the answer was lost: the job may exist, and be paid.
+        :raises VeniceAPIError: when Venice refused; nothing was spent.
+        """
+        wanted = VideoRequest.of(request, **fields)
+        if wanted.model.endswith("-private") and not sealing.can_seal():
+            raise VeniceRequestError(
+                f"model {wanted.model!r} delivers by a private link, which cannot be stored safely: "
+                "Airflow has no Fernet key; set [core] fernet_key"
+            )
+        call = calls.queue(media.resolve_media(wanted.to_body(), storage.read_media))
+        transport = self.get_conn()
+        sent_at = time.time()
+        try:
+            job = transport.send(call)
+        except VeniceError as error:
+            if _may_have_arrived(error):
+                raise VeniceAmbiguousSubmission(
+                    f"the submission to model {wanted.model!r} of {time.strftime('%F %T', time.gmtime(sent_at))} UTC "
+                    f"may have been accepted and charged, but no job id came back ({error}). It is not sent again by "
+                    "itself. Look at the usage page of the Venice account for a charge at that time; if there is "
+                    "none, run it again",
+                    model=wanted.model,
+                    sent_at=sent_at,
+                ) from error
+            raise
+        sealing.mask(job)
+        self.log.info("Queued %s", job)
+        return job
+
+    def retrieve(self, job: JobLike) -> VideoJob:
+        """
+        Return how a job stands. Reads no media.
+
+        :raises VideoGenerationError: when it has ended without a video.
+        """
+        return self.get_conn().send(calls.retrieve(sealing.unseal(job)))
+
+    def wait_for_completion(
+        self,
+        job: JobLike,
+        poll_interval: float | None = None,
+        max_wait_time: float | None = None,
+        callback: Callable[[VideoJob], None] | None = None,
+    ) -> VideoJob:
+        """
+        Block until a job has ended well; failures that pass are waited out.
+
+        :param job: the job.
+        :param poll_interval: fewest seconds between two looks; chosen from the model's run times if ``None``.
+        :param max_wait_time: most seconds to wait; without end if ``None``.
+        :param callback: is given the job after every look.
+        :raises VideoTimeoutError: when the time is up. The job goes on.
+        :raises VideoGenerationError: when the job has ended without a video.
+        """
+        transport = self.get_conn()
+        watch = Watch(
+            sealing.unseal(job),
+            deadline=None if max_wait_time is None else time.time() + max_wait_time,
+            poll_interval=poll_interval or transport.settings.poll_interval,
+            longest_backoff=transport.settings.retry_max_wait,
+        )
+        while True:
+            try:
+                seen = transport.send(calls.retrieve(watch.job), attempts=1)
+            except VeniceError as error:
+                if not error.can_heal:
+                    raise
+                pause = watch.stumbled(error, time.time(), random.random())
+                self.log.warning("%s; the next look is in %.0f s", error, pause)
+            else:
+                if callback is not None:
+                    callback(seen)
+                if seen.is_completed():
+                    return seen
+                pause = watch.saw(seen, time.time(), random.random())
+                if line := watch.news():
+                    self.log.info(line)
+            time.sleep(pause)
+
+    def download(self, job: JobLike, path: Any, overwrite: bool = False) -> storage.StoredVideo:
+        """
+        Stream a finished clip to a file, which appears under its name only when it is whole.
+
+        :param job: the job.
+        :param path: a local path, or any ``ObjectStoragePath`` or its URL.
+        :param overwrite: whether a file that is already there may be replaced.
+        :return: path, size in bytes, sha256 and metadata of the file.
+        :raises VideoDownloadError: when no whole video comes; nothing is left behind.
+        :raises VeniceRequestError: when the path cannot be written to.
+        """
+        from airflow_provider_venice.transport.download import download
+
+        transport, finished = self.get_conn(), sealing.unseal(job)
+        stored = storage.store_video(
+            path, lambda partial: download(transport, finished, partial), overwrite=overwrite
+        )
+        self.log.info("Stored %s: %s, %d bytes", finished, stored.path, stored.size)
+        return stored
+
+    def get_video_data(self, job: JobLike, max_size: int = MAX_VIDEO_BYTES) -> bytes:
+        """
+        Return a finished clip's bytes. They fill memory: prefer :meth:`download`.
+
+        :param job: the job.
+        :param max_size: most bytes to accept.
+        :raises VideoDownloadError: when it is larger, or no whole video comes.
+        """
+        from airflow_provider_venice.transport.download import download
+
+        transport, finished = self.get_conn(), sealing.unseal(job)
+        with tempfile.TemporaryDirectory() as folder:
+            stored = storage.store_video(
+                f"{folder}/video.mp4", lambda partial: download(transport, finished, partial, max_size=max_size)
+            )
+            with open(stored.path, "rb") as file:
+                return file.read()
+
+    def delete_media(self, job: JobLike) -> bool:
+        """
+        Delete a clip at Venice: for good, and only the media. It cancels nothing and refunds nothing.
+
+        :return: whether there was something to delete.
+        """
+        return self.get_conn().send(calls.delete_media(sealing.unseal(job)))
+
+    def generate(
+        self,
+        request: RequestLike = None,
+        path: Any = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        overwrite: bool = False,
+        **fields: Any,
+    ) -> VideoJob | storage.StoredVideo:
+        """
+        Queue a clip, wait for it, and download it where a path is given.
+
+        :param path: where to store it.
+        :param timeout: most seconds to wait for it.
+        :param overwrite: whether a file that is already there may be replaced.
+        :return: the finished job, or the stored file when ``path`` is given.
+        """
+        if path is not None:
+            storage.check_target(path, overwrite=overwrite)
+        job = self.wait_for_completion(self.queue(request, **fields), max_wait_time=timeout)
+        return job if path is None else self.download(job, path, overwrite=overwrite)
+
+    def list_models(self, type: str = "video") -> list[VideoModel]:
+        """
+        Return the models with their published constraints.
+
+        :param type: kind of model, as the API's ``type``.
+        """
+        return self.get_conn().send(calls.list_models(type))
+
+    def get_model(self, id: str) -> VideoModel:
+        """
+        Return one video model with its published constraints.
+
+        :param id: the model's id.
+        :raises VeniceRequestError: when there is none of that id; the message suggests near ones.
+        """
+        return constraints.find_model(id, self.list_models())
+
+    def rate_limits(self) -> dict[str, Any]:
+        """Return the key's tier, balances and rate limits, as ``/api_keys/rate_limits`` tells them."""
+        return self.get_conn().send(calls.rate_limits())
+
+    def balance(self) -> dict[str, Any]:
+        """Return the account's balances, as ``/billing/balance`` tells them; money as ``Decimal``."""
+        return self.get_conn().send(calls.balance())
+
+    def generate_image(self, model: str, prompt: str, **fields: Any) -> GeneratedImage:
+        """
+        Generate one image, such as the first frame for image-to-video. Charged when it answers.
+
+        :param model: id of the image model.
+        :param prompt: what to show.
+        :param fields: further fields of ``/image/generate``, such as ``width``, ``height`` or ``format``.
+        """
+        for name in ("variants", "return_binary"):
+            if name in fields:
+                raise VeniceRequestError(f"{name} is not taken here: this method returns one image", fields={name: ""})
+        return self.get_conn().send(calls.generate_image({"model": model, "prompt": prompt, **fields}))
+
+    @contextlib.asynccontextmanager
+    async def async_transport(self) -> AsyncIterator[AsyncTransport]:
+        """
+        Hand out what carries calls without blocking; shared by all triggers of a process.
+
+        :raises VeniceRequestError: when the connection is not valid.
+        """
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        from airflow_provider_venice.transport.asynchronous import shared_transport
+
+        connection = await get_async_connection(self.venice_conn_id)
+        settings = Settings.of(connection, decode_extra(connection.extra))
+        async with shared_transport(settings) as transport:
+            yield transport
+
+
+def _may_have_arrived(error: VeniceError) -> bool:
+    """Whether a submission that failed like this may have been accepted all the same."""
+    if isinstance(error, VeniceConnectionError):
+        return error.sent
+    if isinstance(error, VeniceAPIError):
+        return error.status_code >= 500 or error.status_code == 408
+    return isinstance(error, VeniceResponseError)
+
+
+def without_link(job: VideoJob) -> VideoJob:
+    """Return what a trigger may hold of a job: its trigger row is plain text in the database."""
+    return dataclasses.replace(job, download_url=None)

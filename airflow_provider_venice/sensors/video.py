@@ -1,0 +1,172 @@
+"""``VeniceVideoSensor``: waits for video jobs that were queued anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.exceptions import (
+    VeniceError,
+    VeniceRequestError,
+    VideoGenerationError,
+    VideoTimeoutError,
+)
+from airflow_provider_venice.hooks.failures import final_failures
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_venice.hooks.venice import VeniceHook
+
+#: Seconds between two looks from a worker where the user names none.
+_POKE_INTERVAL = 30.0
+
+
+class VeniceVideoSensor(BaseSensorOperator):
+    """
+    Wait for a job, or for all jobs of a list, and return it, or them, completed.
+
+    By default it waits in the triggerer and holds no worker slot. A retry waits again: it costs
+    nothing. A job that ends without a video fails the task at once, with all that Venice said.
+
+    :param job: the job that a queue task returned, or a list of them. (templated)
+    :param venice_conn_id: the connection. (templated)
+    :param deferrable: whether to wait in the triggerer; else ``mode`` says how the worker waits.
+    :param poke_interval: fewest seconds between two looks at a job. By default the triggerer chooses
+        them from the model's run times, and a worker looks every 30 seconds.
+    :param timeout: most seconds to wait.
+    """
+
+    template_fields: Sequence[str] = ("job", "venice_conn_id")
+    ui_color = "#f3e3d3"
+
+    def __init__(
+        self,
+        *,
+        job: VideoJob | Mapping[str, Any] | Sequence[VideoJob | Mapping[str, Any]],
+        venice_conn_id: str = "venice_default",
+        deferrable: bool = True,
+        poke_interval: float | None = None,
+        timeout: float = 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            poke_interval=_POKE_INTERVAL if poke_interval is None else poke_interval, timeout=timeout, **kwargs
+        )
+        self.job = job
+        self.venice_conn_id = venice_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poke_interval
+        self._ended: dict[str, VideoJob | VeniceError] = {}
+
+    @cached_property
+    def hook(self) -> VeniceHook:
+        """The hook of the connection."""
+        from airflow_provider_venice.hooks.venice import VeniceHook
+
+        return VeniceHook(self.venice_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the triggerer or here."""
+        with final_failures():
+            jobs = self._jobs()
+        if not self.deferrable:
+            return super().execute(context)
+        from airflow_provider_venice.triggers.video import VeniceVideoTrigger
+
+        self.defer(
+            trigger=VeniceVideoTrigger(
+                jobs=jobs,
+                venice_conn_id=self.venice_conn_id,
+                poll_interval=self.poll_interval,
+                deadline=time.time() + float(self.timeout),
+            ),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """
+        Return the job, or the jobs, as the trigger saw them last.
+
+        :raises AirflowFailException: when one has failed.
+        :raises AirflowSensorTimeout: when the time was up.
+        """
+        from airflow_provider_venice.triggers.video import completed_jobs
+
+        try:
+            seen = completed_jobs(event)
+        except VeniceError as error:
+            self._fail(error)
+        return self._result(seen)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once at every job that has not ended yet."""
+        jobs = self._jobs()
+        for job in jobs:
+            if job.queue_id not in self._ended:
+                self._look(job)
+        if len(self._ended) < len({job.queue_id for job in jobs}):
+            return PokeReturnValue(is_done=False)
+        outcomes = [self._ended[job.queue_id] for job in jobs]
+        errors = [outcome for outcome in outcomes if isinstance(outcome, VeniceError)]
+        if errors:
+            self._fail(errors[0], message="; ".join(map(str, errors)))
+        seen = [outcome for outcome in outcomes if isinstance(outcome, VideoJob)]
+        return PokeReturnValue(is_done=True, xcom_value=self._result(seen))
+
+    def _look(self, job: VideoJob) -> None:
+        try:
+            seen = self.hook.retrieve(job)
+        except VideoGenerationError as error:
+            self._ended[job.queue_id] = error
+        except VeniceError as error:
+            if not error.can_heal:
+                self._fail(error)
+            self.log.warning("%s; the next look is in %.0f s", error, self.poke_interval)
+        else:
+            self.log.info("%s is %s, %s %%", seen, seen.status, "?" if seen.progress is None else seen.progress)
+            if seen.is_completed():
+                self._ended[job.queue_id] = seen
+
+    def _jobs(self) -> list[VideoJob]:
+        if isinstance(self.job, (VideoJob, Mapping)):
+            return [VideoJob.of(self.job)]
+        # A template that was not rendered natively, and what is no list at all.
+        if not hasattr(self.job, "__iter__") or hasattr(self.job, "encode"):
+            raise VeniceRequestError(
+                f"job is {type(self.job).__name__}; give the job that the queue task returned (its .output), or a list"
+            )
+        jobs = [VideoJob.of(job) for job in self.job]
+        if not jobs:
+            self.log.info("There is no job to wait for")
+        return jobs
+
+    def _result(self, seen: Sequence[VideoJob]) -> Any:
+        """What is known from before and what was seen last; the private link was never given away."""
+        from airflow_provider_venice.hooks.sealing import seal
+
+        last = {job.queue_id: job for job in seen}
+        results = []
+        for job in self._jobs():
+            merged = {**job.to_dict(), **last[job.queue_id].to_dict()}
+            results.append(seal(dataclasses.replace(VideoJob.of(merged), download_url=job.download_url)))
+        return results[0] if isinstance(self.job, (VideoJob, Mapping)) else results
+
+    def _fail(self, error: VeniceError, message: str | None = None) -> NoReturn:
+        """Fail as a sensor fails: without a retry, or by a skip where ``soft_fail`` asks for it."""
+        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+        text = message or str(error)
+        if self.soft_fail:
+            raise AirflowSkipException(text) from error
+        if isinstance(error, VideoTimeoutError):
+            from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+            raise AirflowSensorTimeout(text) from error
+        raise AirflowFailException(text) from error
