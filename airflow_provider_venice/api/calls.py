@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -20,7 +21,12 @@ from airflow_provider_venice.api.model import (
 )
 from airflow_provider_venice.api.replies import Reply, raise_for_status
 from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import VeniceError, VideoDownloadError, VideoGenerationError
+from airflow_provider_venice.exceptions import (
+    VeniceError,
+    VeniceRequestError,
+    VideoDownloadError,
+    VideoGenerationError,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +42,9 @@ _STATUSES: dict[str, JobStatus] = {
     "COMPLETED": "completed",
     "FAILED": "failed",
 }
+
+#: A run time above this, some 30 years, is no run time.
+_MOST_MILLISECONDS = 10**12
 
 #: Answers of ``/video/retrieve`` which say that the job has ended without a video to fetch.
 _JOB_ENDED = (400, 404, 410, 422)
@@ -74,6 +83,19 @@ class Call(Generic[T]):
         """Whether it goes to a private link, which takes no API key and is not to be shown."""
         return "://" in self.path
 
+    def encode(self) -> bytes | None:
+        """
+        Return the body as it is sent.
+
+        :raises VeniceRequestError: when it holds what JSON cannot say; nothing was sent.
+        """
+        if self.body is None:
+            return None
+        try:
+            return json.dumps(self.body, allow_nan=False).encode()
+        except (RecursionError, TypeError, ValueError) as error:
+            raise VeniceRequestError(f"the body of {self} is not JSON: {error}") from None
+
     def read(self, reply: Reply) -> T:
         """
         Return the result in an answer.
@@ -84,7 +106,7 @@ class Call(Generic[T]):
             return self.parse(reply)
         except VeniceError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise reply.unreadable(f"has an unexpected form ({type(error).__name__})") from None
 
     def __str__(self) -> str:
@@ -113,7 +135,7 @@ def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
     def parse(reply: Reply) -> VideoJob:
         payload = reply.json()
         queue_id = payload.get("queue_id")
-        if not isinstance(queue_id, str) or not queue_id:
+        if not isinstance(queue_id, str) or not queue_id.strip():
             raise reply.unreadable("has no 'queue_id'")
         model, link = payload.get("model"), payload.get("download_url")
         return VideoJob(
@@ -167,8 +189,8 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
     """
 
     def parse(reply: Reply) -> None:
+        _raise_for_job(reply, job)
         if link is None:
-            _raise_for_job(reply, job)
             status = reply.json().get("status")
             if status == "COMPLETED":
                 raise VideoGenerationError(
@@ -179,7 +201,6 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
                     queue_id=job.queue_id,
                 )
             raise VideoDownloadError(f"{job} is not finished ({status}); wait for it first")
-        raise_for_status(reply, VideoGenerationError, model=job.model, queue_id=job.queue_id)
         raise reply.unreadable("is not a video")
 
     link = job.download_url
@@ -193,7 +214,7 @@ def delete_media(job: VideoJob) -> Call[bool]:
     """
     Delete the clip at Venice; it cancels nothing. A private link is revoked, which does the same.
 
-    The result tells whether there still was something to delete.
+    The result is ``False`` where Venice knew of nothing to delete.
     """
 
     def parse(reply: Reply) -> bool:
@@ -270,8 +291,8 @@ def _identity(job: VideoJob) -> dict[str, str]:
 
 def _raise_for_job(reply: Reply, job: VideoJob) -> None:
     if reply.head.status in _JOB_ENDED:
-        raise_for_status(reply, VideoGenerationError, model=job.model, queue_id=job.queue_id)
-    raise_for_status(reply)
+        raise_for_status(reply, VideoGenerationError, about=job, model=job.model, queue_id=job.queue_id)
+    raise_for_status(reply, about=job)
 
 
 def _money(value: Any) -> Decimal | None:
@@ -286,4 +307,4 @@ def _money(value: Any) -> Decimal | None:
 
 def _milliseconds(value: Any) -> float | None:
     amount = _money(value)
-    return None if amount is None else float(amount)
+    return None if amount is None or amount > _MOST_MILLISECONDS else float(amount)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 from collections import deque
 from collections.abc import Mapping
@@ -66,8 +67,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
     named = headers.get("retry-after", "")
     seconds = _number(named)
     if seconds is None and named:
-        parsed = email.utils.parsedate_tz(named)
-        seconds = email.utils.mktime_tz(parsed) - now if parsed else None
+        with contextlib.suppress(ArithmeticError, IndexError, TypeError, ValueError):
+            seconds = email.utils.parsedate_to_datetime(named).timestamp() - now
     if seconds is None:
         resets_at = read_rate_limit(headers, now).resets_at
         seconds = BLOCK_SECONDS if resets_at is None else resets_at - now
@@ -140,10 +141,14 @@ class RateBudget:
         if limits.limit:
             self._limit = limits.limit
         if refused_for is not None:
-            self._closed_until = max(self._closed_until, now + refused_for)
+            reopens = now + refused_for
         elif limits.remaining == 0 and limits.resets_at is not None:
-            # A reset beyond a window is a reading error, not a reason to stop for a day.
-            self._closed_until = max(self._closed_until, min(limits.resets_at, now + self._window))
+            reopens = limits.resets_at
+        else:
+            return
+        # No longer than a window: a reset beyond it is a reading error, and who was refused for a
+        # day has to be told, not to sleep here past a deadline.
+        self._closed_until = max(self._closed_until, min(reopens, now + self._window))
 
 
 def _number(text: str | None) -> float | None:

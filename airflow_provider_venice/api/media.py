@@ -170,6 +170,7 @@ class _Resolver:
         self.read = read
         self.problems: dict[str, str] = {}
         self.shares: dict[str, int] = {}
+        self.names: dict[str, str] = {}
         self.oversized = False
 
     def resolve(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,8 +179,9 @@ class _Resolver:
         resolved = self.mapping("", body)
         if self.oversized:
             shares = ", ".join(
-                f"{name} {'over ' if size > MAX_BODY_BYTES else ''}{min(size, MAX_BODY_BYTES) / 1e6:.1f} MB"
-                for name, size in self.shares.items()
+                f"{path}{self.names.get(path, '')} {'over ' if size > MAX_BODY_BYTES else ''}"
+                f"{min(size, MAX_BODY_BYTES) / 1e6:.1f} MB"
+                for path, size in self.shares.items()
             )
             self.problems["body"] = (
                 f"would have more than the {MAX_BODY_BYTES / 1e6:.0f} MB that the API takes ({shares}); "
@@ -243,10 +245,9 @@ class _Resolver:
                 raise VeniceRequestError(f"cannot be read: {error}") from error
         else:
             raise VeniceRequestError(f"takes an http(s) URL, a data URL, bytes or a path, not {type(value).__name__}")
+        if name:
+            self.names[path] = f" {name!r}"
         media_type = _check_kind(data, kind, f"is {name!r}, which" if name else "")
-        if len(data) > MAX_FILE_BYTES:
-            self.take(path, MAX_BODY_BYTES + 1)
-            return ""
         self.take(path, (len(data) + 2) // 3 * 4)
         return "" if self.oversized else f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 

@@ -121,8 +121,10 @@ class VideoJob:
         for name in ("model", "queue_id"):
             if not isinstance(values.get(name), str) or not values[name].strip():
                 raise VeniceRequestError(f"the job has no {name}; give the job that the queue task returned")
-        if isinstance(values.get("metadata"), Mapping):
-            values["metadata"] = VideoMetadata(**values["metadata"])
+        metadata = values.get("metadata")
+        if isinstance(metadata, Mapping):
+            known = {f.name for f in dataclasses.fields(VideoMetadata)}
+            values["metadata"] = VideoMetadata(**{name: metadata[name] for name in known & set(metadata)})
         return cls(**values)
 
     def __str__(self) -> str:
@@ -131,6 +133,15 @@ class VideoJob:
     def to_dict(self) -> dict[str, Any]:
         """Return what is set, as plain JSON. It holds ``download_url`` as it is: seal it before storing."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    @property
+    def how_to_collect(self) -> str:
+        """What an error says when it leaves a paid clip behind."""
+        return (
+            "The clip is paid for and goes on at Venice: while Venice keeps it, wait for it with VeniceVideoSensor "
+            "and fetch it with VeniceDownloadVideoOperator, "
+            f"job={{'model': {self.model!r}, 'queue_id': {self.queue_id!r}}}"
+        )
 
     @property
     def job_id(self) -> str:

@@ -8,6 +8,8 @@ from airflow_provider_venice.exceptions import VeniceError, VideoTimeoutError
 
 #: Seconds between looks while nothing is known of a model's run time.
 _BLIND_STEP = 5.0
+#: Shortest pause between two looks, in seconds, should the server tell run times that are none.
+_SHORTEST_STEP = 0.05
 #: Longest pause between two looks, in seconds: a user who reads the log wants to see life.
 _LONGEST_STEP = 60.0
 #: Share of the P80 before which a finish is unlikely. Where run times are log-normal with
@@ -26,7 +28,7 @@ def next_look(elapsed: float, average: float | None) -> float:
     """
     if not average or average <= 0:
         return min(_LONGEST_STEP / 2, max(_BLIND_STEP, elapsed / 10))
-    dense = min(10.0, max(average / 20, min(2.0, average / 8)))
+    dense = min(10.0, max(_SHORTEST_STEP, average / 20, min(2.0, average / 8)))
     if elapsed < _EARLIEST * average:
         return min(_LONGEST_STEP, max(dense, _EARLIEST * average - elapsed))
     if elapsed < 1.25 * average:
@@ -113,9 +115,7 @@ class Watch:
             return pause
         if now >= self.deadline:
             raise VideoTimeoutError(
-                f"{self.job} was still {self.job.status} when the time was up. It goes on at Venice and it is paid: "
-                "wait for it with VeniceVideoSensor, or collect it with VeniceDownloadVideoOperator, "
-                f"job={{'model': {self.job.model!r}, 'queue_id': {self.job.queue_id!r}}}",
+                f"{self.job} was still {self.job.status} when the time was up. {self.job.how_to_collect}",
                 model=self.job.model,
                 queue_id=self.job.queue_id,
             )

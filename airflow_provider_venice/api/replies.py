@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +19,9 @@ from airflow_provider_venice.exceptions import (
 
 #: Longest piece of a foreign answer that goes into a message, in characters.
 _EXCERPT = 300
+
+#: An address in a foreign answer, even cut short: it may be a private link.
+_ADDRESS = re.compile(r"""(https?:)[\\/]+[^\s"'<>]*""")
 
 #: Types under which storage servers deliver videos, beside ``video/*``.
 _MEDIA_TYPES = ("application/octet-stream", "binary/octet-stream", "application/mp4")
@@ -56,7 +60,8 @@ class Head:
         """Bytes of the file that the body is, or ``None`` where the server did not announce them."""
         text = self.headers.get("content-length", "")
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        return int(text) if encoding in ("", "identity") and text.isdecimal() else None
+        known = encoding in ("", "identity") and text.isascii() and text.isdecimal() and len(text) < 19
+        return int(text) if known else None
 
     @property
     def is_media(self) -> bool:
@@ -98,11 +103,14 @@ class Reply:
         )
 
 
-def raise_for_status(reply: Reply, error_class: type[VeniceAPIError] | None = None, **fields: Any) -> None:
+def raise_for_status(
+    reply: Reply, error_class: type[VeniceAPIError] | None = None, *, about: object = "", **fields: Any
+) -> None:
     """
     Raise what an error status means; return for a success.
 
     :param error_class: the class for what is neither a rate limit nor a wish for consent.
+    :param about: what was asked about, to begin the message with.
     :param fields: further arguments of ``error_class``.
     :raises VeniceAPIError: for 4xx and 5xx, with everything that the server said.
     :raises VeniceResponseError: for a redirect, which the API never sends.
@@ -129,9 +137,10 @@ def raise_for_status(reply: Reply, error_class: type[VeniceAPIError] | None = No
         "recommended_model": _string(either("recommended_model")),
         "credits_refunded": refunded if isinstance(refunded := either("credits_refunded"), bool) else None,
     }
-    message = _message(status, said, known)
+    message = f"{about}: " * bool(about) + _message(status, said, known)
     if status == 429:
-        raise VeniceRateLimitError(message, status, retry_after=retry_after(reply.head.headers, reply.head.received_at))
+        wait = retry_after(reply.head.headers, reply.head.received_at)
+        raise VeniceRateLimitError(message, status, retry_after=wait, **known)
     if status == 409 and ("consent" in outer or known["error_code"] == "needs_consent"):
         raise _consent_error(message, status, outer, known)
     raise (error_class or VeniceAPIError)(message, status, **known, **fields)
@@ -189,13 +198,14 @@ def _parse(body: bytes | None) -> Any:
     """JSON with money as ``Decimal``; ``None`` where it is not JSON."""
     try:
         return json.loads(body or b"", parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ArithmeticError, ValueError, RecursionError):
         return None
 
 
 def _text(body: bytes | None) -> str:
+    """The beginning of an answer, for a message: on one line, and without addresses."""
     text = " ".join((body or b"")[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return text[:_EXCERPT]
+    return _ADDRESS.sub(r"\1//…", text)[:_EXCERPT]
 
 
 def _string(value: Any) -> str | None:

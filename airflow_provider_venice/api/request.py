@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,19 +127,16 @@ class VideoRequest:
 
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
+        given: Mapping[str, Any]
         if isinstance(request, VideoRequest):
-            given: dict[str, Any] = {name: getattr(request, name) for name in REQUEST_FIELDS}
+            given = {name: getattr(request, name) for name in REQUEST_FIELDS}
         elif request is None or isinstance(request, Mapping):
-            given = dict(request or {})
+            given = request or {}
         else:
             raise VeniceRequestError(
                 f"request is {type(request).__name__}; give a VideoRequest or a mapping of its fields"
             )
-        values = {**_set_only(fields), **_set_only(given)}
-        if "image" in values:
-            if "image_url" in values and values["image_url"] is not values["image"]:
-                raise VeniceRequestError("image and image_url are the same field; give one of them")
-            values["image_url"] = values.pop("image")
+        values = {**_named(fields), **_named(given)}
         unknown = sorted(set(map(str, values)) - set(REQUEST_FIELDS))
         if unknown:
             raise VeniceRequestError(
@@ -174,6 +172,16 @@ def raise_problems(title: str, problems: Mapping[str, str]) -> None:
 def _set_only(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what is not set: ``None``, and the empty cell of a table."""
     return {name: value for name, value in values.items() if value is not None and not _is_blank(value)}
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set, under the API's names."""
+    named = _set_only(values)
+    if "image" in named:
+        image = named.pop("image")
+        if named.setdefault("image_url", image) is not image:
+            raise VeniceRequestError("image and image_url are the same field; give one of them")
+    return named
 
 
 def _is_blank(value: Any) -> bool:
@@ -216,7 +224,7 @@ def _duration(value: Any) -> str:
         return text
     if seconds == -1:
         return "-1"
-    if seconds <= 0 or seconds != int(seconds):
+    if seconds <= 0 or not seconds.is_integer():
         raise ValueError(f"takes whole seconds above zero such as 5 or '5s', not {value!r}")
     return f"{int(seconds)}s"
 
@@ -231,10 +239,13 @@ def _boolean(value: Any) -> bool:
 
 
 def _integer(value: Any) -> int:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # not by way of a float, which would round a large seed
+            return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     number = _number(value)
-    if number != int(number):
+    if not number.is_integer():
         raise ValueError(f"takes a whole number, not {value!r}")
     return int(number)
 
@@ -244,7 +255,7 @@ def _number(value: Any) -> float:
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ValueError(f"takes a number, not {value!r}") from None
     if number - number != 0:
         raise ValueError(f"takes a finite number, not {value!r}")

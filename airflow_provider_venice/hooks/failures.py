@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError
+from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
 
 
 @contextlib.contextmanager
@@ -23,13 +23,11 @@ def final_failures() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def after_payment(job: VideoJob) -> Iterator[None]:
+def after_payment(job: VideoJob | None = None) -> Iterator[None]:
     """
     Turn every failure into ``AirflowFailException``: a retry of the task would buy the clip again.
 
-    The message tells how to collect it instead.
-
-    :param job: the job that was paid for.
+    :param job: the job that was paid for, to tell how to collect it; not where the failure tells it itself.
     """
     from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
@@ -38,9 +36,7 @@ def after_payment(job: VideoJob) -> Iterator[None]:
     except (AirflowFailException, AirflowSkipException):
         raise
     except (Exception, AirflowTaskTimeout) as error:
-        what = str(error) or type(error).__name__
-        raise AirflowFailException(
-            f"{what}. The clip is paid for, so it is not queued again. While Venice keeps it, collect it with "
-            "VeniceDownloadVideoOperator or VeniceHook.download, "
-            f"job={{'model': {job.model!r}, 'queue_id': {job.queue_id!r}}}"
-        ) from error
+        message = str(error) or type(error).__name__
+        if job is not None and not isinstance(error, (VideoGenerationError, VideoTimeoutError)):
+            message = f"{message}. {job.how_to_collect}"
+        raise AirflowFailException(message) from error

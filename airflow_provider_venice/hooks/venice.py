@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
 import tempfile
 import time
@@ -217,9 +216,7 @@ class VeniceHook(BaseHook):
         from airflow_provider_venice.transport.download import download
 
         transport, finished = self.get_conn(), sealing.unseal(job)
-        stored = storage.store_video(
-            path, lambda partial: download(transport, finished, partial), overwrite=overwrite
-        )
+        stored = storage.store_video(path, lambda partial: download(transport, finished, partial), overwrite=overwrite)
         self.log.info("Stored %s: %s, %d bytes", finished, stored.path, stored.size)
         return stored
 
@@ -245,7 +242,7 @@ class VeniceHook(BaseHook):
         """
         Delete a clip at Venice: for good, and only the media. It cancels nothing and refunds nothing.
 
-        :return: whether there was something to delete.
+        :return: whether Venice has deleted it; ``False`` where it knew of nothing to delete.
         """
         return self.get_conn().send(calls.delete_media(sealing.unseal(job)))
 
@@ -332,8 +329,3 @@ def _may_have_arrived(error: VeniceError) -> bool:
     if isinstance(error, VeniceAPIError):
         return error.status_code >= 500 or error.status_code == 408
     return isinstance(error, VeniceResponseError)
-
-
-def without_link(job: VideoJob) -> VideoJob:
-    """Return what a trigger may hold of a job: its trigger row is plain text in the database."""
-    return dataclasses.replace(job, download_url=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
@@ -52,7 +52,7 @@ class VideoRequestOperator(VeniceOperator):
     """
 
     template_fields: Sequence[str] = (*VeniceOperator.template_fields, "request", "max_cost", "image", *REQUEST_FIELDS)
-    template_fields_renderers = {"request": "json", "extra_body": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json", "extra_body": "json"}
 
     def __init__(
         self,

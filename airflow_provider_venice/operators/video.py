@@ -90,7 +90,6 @@ class VideoQueueingOperator(VideoRequestOperator):
         """Return the job completed, or leave it to the triggerer and come back by ``execute_complete``."""
         if not self.deferrable:
             return self.hook.wait_for_completion(job, self.poll_interval, self.timeout)
-        from airflow_provider_venice.hooks.sealing import seal
         from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
         self.defer(
@@ -101,18 +100,14 @@ class VideoQueueingOperator(VideoRequestOperator):
                 deadline=time.time() + self.timeout,
             ),
             method_name="execute_complete",
-            kwargs={"job": seal(job)},
         )
 
-    def completed(self, event: Mapping[str, Any], job: Mapping[str, Any]) -> VideoJob:
-        """Return the job as the trigger saw it last, with the private link that the trigger never had."""
-        from airflow_provider_venice.hooks.sealing import unseal
+    def completed(self, event: Mapping[str, Any]) -> VideoJob:
+        """Return the job that the trigger saw completed."""
         from airflow_provider_venice.triggers.video import completed_jobs
 
-        queued = unseal(job)
-        with after_payment(queued):
-            (seen,) = completed_jobs(event)
-        return VideoJob.of({**queued.to_dict(), **seen.to_dict()})
+        with after_payment():
+            return completed_jobs(event)[0]
 
 
 class VeniceQueueVideoOperator(VideoQueueingOperator):
@@ -139,11 +134,11 @@ class VeniceQueueVideoOperator(VideoQueueingOperator):
         with after_payment(job):
             return seal(self.wait(job))
 
-    def execute_complete(self, context: Context, event: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return the completed job."""
         from airflow_provider_venice.hooks.sealing import seal
 
-        return seal(self.completed(event, job))
+        return seal(self.completed(event))
 
 
 class VeniceDownloadVideoOperator(VeniceOperator):
@@ -166,7 +161,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
     def __init__(
         self,
         *,
-        job: VideoJob | Mapping[str, Any],
+        job: Any,
         output_path: Any,
         overwrite: bool = False,
         delete_media: bool = False,
@@ -206,9 +201,7 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
 
     template_fields: Sequence[str] = (*VideoQueueingOperator.template_fields, "output_path")
 
-    def __init__(
-        self, *, output_path: Any, overwrite: bool = False, delete_media: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, output_path: Any, overwrite: bool = False, delete_media: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.output_path = output_path
         self.overwrite = overwrite
@@ -224,9 +217,9 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
         with after_payment(job):
             return self._deliver(self.wait(job), context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Download the clip that the trigger found finished."""
-        finished = self.completed(event, job)
+        finished = self.completed(event)
         with after_payment(finished):
             return self._deliver(finished, context)
 

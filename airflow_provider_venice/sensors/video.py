@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import (
     VeniceError,
@@ -49,7 +49,7 @@ class VeniceVideoSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        job: VideoJob | Mapping[str, Any] | Sequence[VideoJob | Mapping[str, Any]],
+        job: Any,
         venice_conn_id: str = "venice_default",
         deferrable: bool = True,
         poke_interval: float | None = None,
@@ -122,7 +122,8 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     def _look(self, job: VideoJob) -> None:
         try:
-            seen = self.hook.retrieve(job)
+            # Once: the next poke is the next attempt.
+            seen = self.hook.get_conn().send(calls.retrieve(job), attempts=1)
         except VideoGenerationError as error:
             self._ended[job.queue_id] = error
         except VeniceError as error:
@@ -148,14 +149,10 @@ class VeniceVideoSensor(BaseSensorOperator):
         return jobs
 
     def _result(self, seen: Sequence[VideoJob]) -> Any:
-        """What is known from before and what was seen last; the private link was never given away."""
+        """Return what may be stored: one job for one, a list for a list."""
         from airflow_provider_venice.hooks.sealing import seal
 
-        last = {job.queue_id: job for job in seen}
-        results = []
-        for job in self._jobs():
-            merged = {**job.to_dict(), **last[job.queue_id].to_dict()}
-            results.append(seal(dataclasses.replace(VideoJob.of(merged), download_url=job.download_url)))
+        results = [seal(job) for job in seen]
         return results[0] if isinstance(self.job, (VideoJob, Mapping)) else results
 
     def _fail(self, error: VeniceError, message: str | None = None) -> NoReturn:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ import yarl
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import RateBudget, read_rate_limit, retry_after
 from airflow_provider_venice.api.replies import Head, Reply
-from airflow_provider_venice.exceptions import VeniceConnectionError
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
 from airflow_provider_venice.transport import policy
 from airflow_provider_venice.transport.settings import Settings
 
@@ -41,7 +42,6 @@ class AsyncTransport:
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
         )
         self._budgets = {
             "queue": RateBudget(settings.queue_limit),
@@ -68,18 +68,19 @@ class AsyncTransport:
         return await retrying(attempt)
 
     async def _once(self, call: Call[Any]) -> Reply:
+        body = call.encode()
         budget = self._budgets.get(call.budget or "")
         if budget is None:
-            return await self._exchange(call)
+            return await self._exchange(call, body)
         await _turn(budget)
-        reply = await self._exchange(call)
+        reply = await self._exchange(call, body)
         head = reply.head
         refused = retry_after(head.headers, head.received_at) if head.status == 429 else None
         budget.observe(read_rate_limit(head.headers, head.received_at), refused, head.received_at)
         return reply
 
-    async def _exchange(self, call: Call[Any]) -> Reply:
-        headers = {**({"Accept-Encoding": "identity"} if call.media else {}), **call.headers}
+    async def _exchange(self, call: Call[Any], body: bytes | None) -> Reply:
+        headers = policy.headers(call)
         if not call.is_link:
             headers.update(self.settings.headers)
         with _telling(call):
@@ -87,16 +88,16 @@ class AsyncTransport:
             async with contextlib.AsyncExitStack() as stack:
                 session = self._session
                 if not call.replayable:
-                    session = await stack.enter_async_context(
-                        aiohttp.ClientSession(timeout=session.timeout, trust_env=True)
-                    )
+                    session = await stack.enter_async_context(aiohttp.ClientSession(timeout=session.timeout))
+                url = yarl.URL(self.settings.url(call.path), encoded=call.is_link)
                 response = await stack.enter_async_context(
                     session.request(
                         call.method,
-                        yarl.URL(self.settings.url(call.path), encoded=call.is_link),
+                        url,
                         params=dict(call.params) or None,
-                        json=call.body,
+                        data=body,
                         headers=headers,
+                        proxy=_proxy(url),
                         allow_redirects=call.is_link and call.method == "GET",
                     )
                 )
@@ -108,12 +109,24 @@ class AsyncTransport:
                 if call.media and head.is_media:
                     response.close()
                     return Reply(head, None)
-                body = bytearray()
+                answer = bytearray()
                 async for chunk in response.content.iter_chunked(_CHUNK):
-                    body += chunk
-                    if len(body) > call.max_bytes:
-                        raise Reply(head, bytes(body)).unreadable(f"is longer than {call.max_bytes} bytes")
-                return Reply(head, bytes(body))
+                    answer += chunk
+                    if len(answer) > call.max_bytes:
+                        raise Reply(head, bytes(answer)).unreadable(f"is longer than {call.max_bytes} bytes")
+                return Reply(head, bytes(answer))
+
+
+def _proxy(url: yarl.URL) -> str | None:
+    """
+    Return the proxy that the environment names.
+
+    Not aiohttp's ``trust_env``: that reads .netrc as well, and does not allow our key beside it.
+    """
+    if not url.host or urllib.request.proxy_bypass(url.host):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 async def _turn(budget: RateBudget) -> None:
@@ -165,6 +178,8 @@ def _telling(call: Call[Any]) -> Iterator[None]:
     """Turn the failures of aiohttp into ours. Their own text may hold a private link."""
     try:
         yield
+    except VeniceError:
+        raise
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
         # A failed handshake is told like a refused connection, but only a bad certificate is as sure.
         inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
@@ -173,8 +188,6 @@ def _telling(call: Call[Any]) -> Iterator[None]:
             f"{call}: the connection was never made ({type(error).__name__})", sent=unsure
         ) from None
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-        if isinstance(error, VeniceConnectionError):
-            raise
         raise VeniceConnectionError(
             f"{call}: no complete answer came back ({type(error).__name__})", sent=True
         ) from None

@@ -21,7 +21,8 @@ from airflow_provider_venice.transport.settings import Settings
 
 T = TypeVar("T")
 
-_CHUNK = 1 << 20
+#: Bytes per chunk. What is left of a chunk when a transfer breaks is lost.
+_CHUNK = 1 << 18
 
 
 class Answer:
@@ -58,6 +59,14 @@ class Answer:
         return Reply(self.head, bytes(body))
 
 
+class _Session(requests.Session):
+    """A session that asks no .netrc where a link leads elsewhere."""
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Give the next address no key at all."""
+        prepared_request.headers.pop("Authorization", None)
+
+
 class BlockingTransport:
     """
     Carries calls over one HTTP session. Not for use from several threads at once.
@@ -67,7 +76,7 @@ class BlockingTransport:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._session = requests.Session()
+        self._session = _Session()
         self._budgets = {
             "queue": RateBudget(settings.queue_limit),
             "retrieve": RateBudget(settings.retrieve_limit),
@@ -108,14 +117,15 @@ class BlockingTransport:
 
         :raises VeniceConnectionError: when no answer comes.
         """
+        body = call.encode()
         budget = self._budgets.get(call.budget or "")
         if budget is not None:
             time.sleep(max(0.0, budget.reserve(time.time()) - time.time()))
         with contextlib.ExitStack() as stack:
             # On a connection that was kept alive, a reset does not tell whether the request arrived.
-            session = self._session if call.replayable else stack.enter_context(requests.Session())
+            session = self._session if call.replayable else stack.enter_context(_Session())
             with _telling(call):
-                response = stack.enter_context(self._request(session, call))
+                response = stack.enter_context(self._request(session, call, body))
             answer = Answer(response, call)
             if budget is not None:
                 head = answer.head
@@ -123,8 +133,7 @@ class BlockingTransport:
                 budget.observe(read_rate_limit(head.headers, head.received_at), refused, head.received_at)
             yield answer
 
-    def _request(self, session: requests.Session, call: Call[Any]) -> requests.Response:
-        headers = {"Accept-Encoding": "identity"} if call.media else {}
+    def _request(self, session: requests.Session, call: Call[Any], body: bytes | None) -> requests.Response:
 
         def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
             # As a callable, so that requests does not put a .netrc entry in its place.
@@ -135,8 +144,8 @@ class BlockingTransport:
             call.method,
             self.settings.url(call.path),
             params=dict(call.params) or None,
-            json=call.body,
-            headers={**headers, **call.headers},
+            data=body,
+            headers=policy.headers(call),
             auth=authenticate,
             timeout=(self.settings.connect_timeout, self.settings.read_timeout),
             # Only a link to a file may lead elsewhere. The API's own calls carry the key.
@@ -160,13 +169,13 @@ def _telling(call: Call[Any]) -> Iterator[None]:
 
 def _never_connected(error: BaseException) -> bool:
     """Whether the failure lies before the first byte of the request was sent."""
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL, requests.exceptions.ProxyError)):
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
         return True
     reason: Any = error
     while reason is not None:
         if isinstance(reason, (urllib3.exceptions.NewConnectionError, ssl.SSLCertVerificationError)):
             return True
         inner = reason.args[0] if isinstance(reason, BaseException) and reason.args else None
-        inner = getattr(reason, "reason", None) or inner
+        inner = getattr(reason, "reason", None) or getattr(reason, "original_error", None) or inner
         reason = inner if isinstance(inner, BaseException) else None
     return False

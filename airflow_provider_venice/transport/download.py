@@ -12,7 +12,7 @@ from airflow_provider_venice.exceptions import VideoDownloadError
 from airflow_provider_venice.storage import PartialFile
 from airflow_provider_venice.transport.blocking import BlockingTransport
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
 def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, *, max_size: int | None = None) -> None:
@@ -35,8 +35,8 @@ def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, 
         with transport.open(call) as answer:
             head = answer.head
             if not head.is_media:
-                # Nothing more to come behind what is already here: the last attempt broke at the very end.
-                if head.status == 416 and partial.size == partial.expected_size:
+                if head.status == 416 and partial.size:
+                    _finish(partial, head)
                     return
                 call.read(answer.reply())
             _place(partial, head)
@@ -47,6 +47,12 @@ def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, 
             raise VideoDownloadError(
                 f"the transfer of {job} ended after {partial.size} of {partial.expected_size} bytes"
             )
+        try:
+            partial.check()
+        except VideoDownloadError:
+            # All that was announced is here, and it is no video: nothing of it is worth going on from.
+            partial.restart()
+            raise
 
     transport.repeat(whole, attempt)
 
@@ -63,6 +69,15 @@ def _place(partial: PartialFile, head: Head) -> None:
         return
     partial.restart()
     partial.expected_size = head.content_length
+
+
+def _finish(partial: PartialFile, head: Head) -> None:
+    """Believe that nothing follows what is here only where that is the whole: the last answer broke at its very end."""
+    if head.headers.get("content-range", "").strip() != f"bytes */{partial.size}" and (
+        partial.expected_size != partial.size
+    ):
+        partial.restart()
+        raise VideoDownloadError("the server has no such part of the video; it is fetched from the start")
 
 
 def _guarded(chunks: Iterator[bytes], partial: PartialFile, max_size: int | None) -> Iterator[bytes]:

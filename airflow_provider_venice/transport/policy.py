@@ -28,6 +28,16 @@ def may_repeat(call: Call[Any], error: BaseException) -> bool:
     return call.replayable and isinstance(error, VeniceError) and error.can_heal
 
 
+def headers(call: Call[Any]) -> dict[str, str]:
+    """Return the headers of a call, the key apart."""
+    return {
+        **({} if call.body is None else {"Content-Type": "application/json"}),
+        # A file's length and ranges are those of what is sent only where that is the file itself.
+        **({"Accept-Encoding": "identity"} if call.media else {}),
+        **call.headers,
+    }
+
+
 def options(settings: Settings, call: Call[Any], attempts: int | None = None) -> dict[str, Any]:
     """
     Return the arguments for ``tenacity.Retrying`` or ``tenacity.AsyncRetrying``.

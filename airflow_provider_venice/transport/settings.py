@@ -117,16 +117,17 @@ def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
         return DEFAULT_BASE_URL
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
-    parts = urllib.parse.urlsplit(host)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        problems["host"] = f"is no base URL; leave it empty for {DEFAULT_BASE_URL}"
+    try:
+        parts = urllib.parse.urlsplit(host)
+        port = parts.port
+    except ValueError:
+        problems["host"] = "is no URL, or its port is no port"
         return host
     place = parts.netloc
-    try:
-        if parts.port is None and connection.port:
-            place = f"{place}:{connection.port}"
-    except ValueError:
-        problems["host"] = "has a port that is not a number"
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in place:
+        problems["host"] = f"is no base URL; leave it empty for {DEFAULT_BASE_URL}"
+    if port is None and connection.port:
+        place = f"{place}:{connection.port}"
     return f"{parts.scheme}://{place}{parts.path or '/api/v1'}"
 
 

@@ -20,7 +20,8 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
     VideoTimeoutError,
 )
-from airflow_provider_venice.hooks.venice import VeniceHook, without_link
+from airflow_provider_venice.hooks.sealing import seal
+from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.transport.asynchronous import AsyncTransport
 
 #: Seconds that the last look of all may take, after the deadline.
@@ -42,9 +43,9 @@ class VeniceVideoTrigger(BaseTrigger):
     """
     Wait until video jobs have ended, each by itself: one that fails does not hide the others.
 
-    Its row in the database is plain text, so it keeps of a job only its model and queue id.
-    The one event has ``status`` (``success``, ``error``, ``timeout``), ``jobs`` and ``failures``;
-    :func:`completed_jobs` reads it.
+    Its row in the database is plain text, so a private link is encrypted before it gets there;
+    the trigger has no use for it and hands it on. The one event has ``status`` (``success``,
+    ``error``, ``timeout``), ``jobs`` and ``failures``; :func:`completed_jobs` reads it.
 
     :param jobs: the jobs, or their dictionaries.
     :param venice_conn_id: the connection.
@@ -59,8 +60,8 @@ class VeniceVideoTrigger(BaseTrigger):
         poll_interval: float | None = None,
         deadline: float | None = None,
     ) -> None:
-        super().__init__()
-        self.jobs = [without_link(VideoJob.of(job)) for job in jobs]
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.jobs = [seal(VideoJob.of(job)) for job in jobs]
         self.venice_conn_id = venice_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -70,7 +71,7 @@ class VeniceVideoTrigger(BaseTrigger):
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
-                "jobs": [{"model": job.model, "queue_id": job.queue_id} for job in self.jobs],
+                "jobs": self.jobs,
                 "venice_conn_id": self.venice_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
@@ -79,14 +80,15 @@ class VeniceVideoTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
+        jobs = [VideoJob.of(job) for job in self.jobs]
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
-                outcomes = await asyncio.gather(*(self._wait(transport, job) for job in self.jobs))
+                outcomes = await asyncio.gather(*(self._wait(transport, job) for job in jobs))
             event = _event(outcomes)
         except Exception as error:
             # An exception that leaves a trigger makes Airflow retry the task, and a retry may pay again.
-            self.log.exception("The wait for %d video jobs broke off", len(self.jobs))
-            event = _event([(job, error) for job in self.jobs])
+            self.log.exception("The wait for %d video jobs broke off", len(jobs))
+            event = _event([(job, error) for job in jobs])
         yield TriggerEvent(event)
 
     async def _wait(self, transport: AsyncTransport, job: VideoJob) -> tuple[VideoJob, VeniceError | None]:
@@ -129,6 +131,8 @@ class VeniceVideoTrigger(BaseTrigger):
 def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
     """
     Return the jobs of a trigger's event, if all have ended well. The one reader of these events.
+
+    Their private links are still encrypted.
 
     :param event: what the trigger yielded.
     :raises VideoTimeoutError: when the time was up for some, and no other failed.
@@ -175,7 +179,7 @@ def _failure(job: VideoJob, error: Exception) -> dict[str, Any]:
     fields = {name: getattr(error, name, None) for name in _FAILURE_FIELDS}
     if fields["details"] is not None:
         fields["details"] = str(fields["details"])
-    message = str(error) if isinstance(error, VeniceError) else f"the trigger broke off: {error!r}"
-    # The message of a failed generation seldom says which job it was.
-    text = message if job.queue_id in message else f"{job}: {message}"
-    return {"model": job.model, "queue_id": job.queue_id, "message": text, **fields}
+    message = str(error) if isinstance(error, VeniceError) else f"{job}: the wait broke off: {error!r}"
+    if not isinstance(error, (VideoGenerationError, VideoTimeoutError)):
+        message += f". {job.how_to_collect}"
+    return {"model": job.model, "queue_id": job.queue_id, "message": message, **fields}

@@ -1,0 +1,98 @@
+"""``python -m airflow_provider_venice.simulator``: prints the base URL and serves until it is told to end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from airflow_provider_venice.simulator.server import base_url, serve
+from airflow_provider_venice.simulator.settings import Settings
+from airflow_provider_venice.simulator.vendor import Vendor
+
+log = logging.getLogger("airflow_provider_venice.simulator")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve; return the process's exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    parser = _parser()
+    given = parser.parse_args(argv)
+    try:
+        settings = Settings(
+            speed=given.speed,
+            seed=given.seed,
+            limits=not given.no_limits,
+            api_key=given.api_key,
+            balance=given.balance,
+            media=given.media,
+            padding=given.padding,
+            median=given.median,
+            fps=given.fps,
+            reset_format=given.reset_format,
+            job_seconds=given.job_seconds,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(_serve(Vendor(settings, given.journal), given.host, given.port, given.port_file))
+    except (ModuleNotFoundError, OSError) as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+async def _serve(vendor: Vendor, host: str, port: int, port_file: Path | None) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+    def ready(bound: int) -> None:
+        if port_file is not None:
+            # Renamed into place, so that whoever waits for the file never reads half a number.
+            draft = port_file.with_name(f"{port_file.name}.part")
+            draft.write_text(f"{bound}\n", encoding="utf-8")
+            draft.replace(port_file)
+        print(base_url(host, bound), flush=True)
+        log.info("the Venice simulator listens at %s times real speed", f"{vendor.settings.speed:g}")
+
+    await serve(vendor, host, port, ready=ready, stop=stop)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_venice.simulator", description="The Venice API on loopback."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
+    add("--speed", type=float, default=1.0, help="run the whole vendor this many times faster (default: 1)")
+    add("--seed", type=int, default=0, help="seed of the job times (default: 0)")
+    add("--api-key", default="simulator-key", help="the key that is accepted (default: %(default)s)")
+    add("--balance", type=_money, default=Decimal(100), help="US dollars on the account (default: 100)")
+    add("--no-limits", action="store_true", help="neither rate limits nor the failure block")
+    add("--media", choices=("each", "shared"), default="each", help="draw every clip, or share one encoding")
+    add("--padding", type=int, default=0, metavar="BYTES", help="grow every clip to this size")
+    add("--median", type=float, default=120.0, metavar="SECONDS", help="median job time (default: 120)")
+    add("--job-seconds", type=float, metavar="SECONDS", help="a fixed job time in place of the distribution")
+    add("--fps", type=int, default=24, help="frames per second (default: 24)")
+    add("--reset-format", choices=("unix", "milliseconds", "seconds"), default="unix", help="rate-limit reset header")
+    add("--journal", type=Path, metavar="FILE", help="write one line of JSON per request")
+    add("--port-file", type=Path, metavar="FILE", help="write the port here once listening")
+    return parser
+
+
+def _money(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of US dollars") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""Real media: H.264 clips and images that show their prompt, made with Pillow and PyAV, both imported late."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import textwrap
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from PIL.Image import Image
+
+MISSING = "the simulator draws its media with Pillow and PyAV; pip install 'airflow-provider-venice[simulator]'"
+
+_BAR_HEIGHT = 16
+_TONE_HERTZ, _SAMPLE_RATE, _SAMPLES = 440, 48000, 1024
+_ZEROS = bytes(1 << 16)
+
+
+def require() -> None:
+    """
+    Check that the libraries are there.
+
+    :raises ModuleNotFoundError: naming the extra that brings them.
+    """
+    try:
+        import av
+        import PIL.Image
+
+        del av, PIL
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(MISSING) from error
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """
+    What a clip looks like.
+
+    :param text: what is written in the picture.
+    :param seconds: its length.
+    :param width: pixels, even.
+    :param height: pixels, even.
+    :param fps: frames per second.
+    :param audio: whether it has a sound track.
+    """
+
+    text: str
+    seconds: float
+    width: int
+    height: int
+    fps: int
+    audio: bool
+
+
+@dataclass(frozen=True)
+class Clip:
+    """
+    An MP4: its encoded part, and a ``free`` box that carries the job's id and pads the file.
+
+    :param encoded: the part that plays, shared between jobs where that is asked for.
+    :param box: head of the ``free`` box with the job's id.
+    :param zeros: bytes of padding after it; they are never held in memory.
+    """
+
+    encoded: bytes
+    box: bytes = b""
+    zeros: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.encoded) + len(self.box) + self.zeros
+
+    def labelled(self, queue_id: str, padding: int) -> Clip:
+        """Return the clip with its job's id inside, grown to ``padding`` bytes if it is smaller."""
+        label = f"venice-simulator {queue_id}".encode()
+        smallest = 16 + len(label)
+        length = max(smallest, padding - len(self.encoded))
+        head = (1).to_bytes(4, "big") + b"free" + length.to_bytes(8, "big")
+        return replace(self, box=head + label, zeros=length - smallest)
+
+    def chunks(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` up to ``stop`` in pieces of at most 64 KiB."""
+        held = memoryview(self.encoded + self.box if start < len(self.encoded) + len(self.box) else b"")
+        while start < stop:
+            end = min(stop, start + len(_ZEROS))
+            piece = bytes(held[start:end])
+            yield piece + _ZEROS[: end - start - len(piece)]
+            start = end
+
+
+def encode(spec: ClipSpec, closed: Callable[[], bool]) -> bytes:
+    """
+    Encode a clip of exactly the asked length, size and frame rate.
+
+    The picture is drawn once; only the progress bar moves, so that a clip costs well below a second.
+
+    :param closed: asked before every frame; ``True`` abandons the work.
+    """
+    import av
+
+    with tempfile.TemporaryDirectory(prefix="venice-simulator-") as folder:
+        path = Path(folder) / "clip.mp4"
+        # The index is moved to the front after the fact, which needs a real file.
+        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            _encode_into(container, spec, closed)
+        return path.read_bytes()
+
+
+def _encode_into(container: OutputContainer, spec: ClipSpec, closed: Callable[[], bool]) -> None:
+    import av
+    from av.audio.stream import AudioStream
+    from av.video.stream import VideoStream
+
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    options = {"preset": "ultrafast", "crf": "30"} if codec == "libx264" else {}
+    video = container.add_stream(codec, rate=spec.fps, options=options)
+    assert isinstance(video, VideoStream)
+    video.width, video.height, video.pix_fmt = spec.width, spec.height, "yuv420p"
+    video.thread_count = min(2, os.cpu_count() or 1)
+    if spec.audio:
+        audio = container.add_stream("aac", rate=_SAMPLE_RATE, layout="mono")
+        assert isinstance(audio, AudioStream)
+        _add_tone(container, audio, spec.seconds)
+    picture = av.VideoFrame.from_image(draw(spec.text, spec.width, spec.height))  # type: ignore[no-untyped-call]
+    yuv = picture.reformat(format="yuv420p")
+    light, blue, red = (bytes(plane) for plane in yuv.planes)
+    stride = yuv.planes[0].line_size
+    bar = spec.height - _BAR_HEIGHT
+    frames = max(1, round(spec.seconds * spec.fps))
+    for number in range(frames):
+        if closed():
+            return
+        frame = av.VideoFrame(spec.width, spec.height, "yuv420p")
+        done = max(1, spec.width * (number + 1) // frames)
+        row = b"\xeb" * done + b"\x20" * (stride - done)
+        frame.planes[0].update(light[: bar * stride] + row * _BAR_HEIGHT)
+        frame.planes[1].update(blue)
+        frame.planes[2].update(red)
+        frame.pts, frame.time_base = number, Fraction(1, spec.fps)
+        container.mux(video.encode(frame))
+    container.mux(video.encode(None))
+
+
+def _add_tone(container: OutputContainer, stream: object, seconds: float) -> None:
+    """A quiet tone, a little shorter than the picture so that it never lengthens the file."""
+    import av
+    from av.audio.stream import AudioStream
+
+    assert isinstance(stream, AudioStream)
+    for start in range(0, int(seconds * _SAMPLE_RATE) - 4 * _SAMPLES, _SAMPLES):
+        wave = (0.1 * math.sin(2 * math.pi * _TONE_HERTZ * n / _SAMPLE_RATE) for n in range(start, start + _SAMPLES))
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=_SAMPLES)
+        frame.planes[0].update(array("f", wave).tobytes())
+        frame.sample_rate, frame.pts, frame.time_base = _SAMPLE_RATE, start, Fraction(1, _SAMPLE_RATE)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def probe(data: bytes) -> tuple[float, int, int] | None:
+    """Return length in seconds, width and height of a video file; ``None`` when it cannot be read."""
+    import av
+
+    try:
+        with av.open(BytesIO(data)) as container:
+            stream = container.streams.video[0]
+            return (container.duration or 0) / 1_000_000 or 1.0, stream.width, stream.height
+    except (av.FFmpegError, IndexError):
+        return None
+
+
+def draw(text: str, width: int, height: int) -> Image:
+    """Draw ``text`` on a picture whose colours come from the text, so that two clips look different."""
+    import zlib
+
+    from PIL import Image, ImageDraw, ImageFont
+
+    shade = zlib.crc32(text.encode())
+    colour = (20 + shade % 70, 30 + (shade >> 8) % 60, 60 + (shade >> 16) % 90)
+    picture = Image.new("RGB", (width, height), colour)
+    size = max(10, min(width, height) // 18)
+    columns = max(8, int(width * 0.9 / (size * 0.55)))
+    rows = max(1, int((height * 0.9 - _BAR_HEIGHT) / (size * 1.3)))
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, columns) or [""]][:rows]
+    ImageDraw.Draw(picture).multiline_text(
+        (width // 20, height // 20), "\n".join(lines), fill="white", font=ImageFont.load_default(size)
+    )
+    return picture
+
+
+def image_bytes(text: str, width: int, height: int, file_format: str) -> bytes:
+    """
+    Return a picture that shows ``text``.
+
+    :param file_format: ``png``, ``jpeg`` or ``webp``.
+    """
+    buffer = BytesIO()
+    draw(text, width, height).save(buffer, file_format.upper())
+    return buffer.getvalue()

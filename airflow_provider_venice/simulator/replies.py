@@ -1,0 +1,128 @@
+"""What the vendor answers, as values; the shapes are those of its OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_venice.simulator.faults import untagged
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.simulator.jobs import Job
+    from airflow_provider_venice.simulator.media import Clip
+
+
+@dataclass
+class Reply:
+    """
+    One answer before it is sent.
+
+    :param status: HTTP status.
+    :param json: the body, when it is JSON.
+    :param content: the body, when it is not.
+    :param content_type: MIME type of ``content``.
+    :param headers: further headers.
+    :param clip: the media to stream, when that is the body.
+    :param job: the job whose media ``clip`` is.
+    :param start: first byte of the clip to send.
+    :param stop: byte after the last one to send.
+    """
+
+    status: int = 200
+    json: Any = None
+    content: bytes | None = None
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    clip: Clip | None = None
+    job: Job | None = None
+    start: int = 0
+    stop: int = 0
+
+
+def error(status: int, message: str, **beside: Any) -> Reply:
+    """Return the ``StandardError`` shape, with ``code`` or the like beside the message."""
+    return Reply(status, json={"error": message, **beside})
+
+
+def invalid(problems: Mapping[str, list[str]]) -> Reply:
+    """Return the ``DetailedError`` shape for wrong fields."""
+    details: dict[str, Any] = {"_errors": []}
+    details.update({name: {"_errors": texts} for name, texts in problems.items()})
+    return Reply(400, json={"error": "Invalid request parameters", "details": details})
+
+
+def unauthorized() -> Reply:
+    """The key is missing or wrong."""
+    return error(401, "Authentication failed")
+
+
+def too_large() -> Reply:
+    """The body is above the vendor's 35 MB."""
+    return error(413, "The request payload exceeds the maximum allowed size of 35 MB.", code="PAYLOAD_TOO_LARGE")
+
+
+def insufficient_balance() -> Reply:
+    """The balance does not cover the price."""
+    return error(402, "Insufficient USD or Diem balance to complete request. Add credits.", code="INSUFFICIENT_BALANCE")
+
+
+def media_gone() -> Reply:
+    """The media never was, has expired, or was deleted."""
+    return error(404, "Media could not be found. Request may be invalid, expired, or deleted.")
+
+
+def link_gone() -> Reply:
+    """The private link is spent, expired or revoked."""
+    return error(410, "This link has expired or was revoked.")
+
+
+def rate_limited() -> Reply:
+    """The minute's requests are used up."""
+    return error(429, "Rate limit exceeded. Please try again later.")
+
+
+def blocked() -> Reply:
+    """Too many failed requests: everything is refused for a while."""
+    return error(429, "Too many failed requests. Please try again later.")
+
+
+def prompt_refused(prompt: str) -> Reply:
+    """The content policy at submission; nothing was charged."""
+    suggestion = untagged(prompt) or "A calm canal in Venice at sunrise."
+    return error(422, "Your prompt violates the content policy.", suggested_prompt=suggestion)
+
+
+def provider_refused(recommended_model: str | None) -> Reply:
+    """The provider's content policy during generation; the charge was returned."""
+    message = "The selected model provider rejected this request due to its content policies."
+    problem: dict[str, Any] = {
+        "message": f"{message} Credits have been refunded.",
+        "type": "provider_content_policy",
+        "credits_refunded": True,
+    }
+    if recommended_model is not None:
+        problem["message"] += f" Try using {recommended_model} instead."
+        problem["recommended_model"] = recommended_model
+    return Reply(422, json={"error": problem})
+
+
+def needs_consent(roles: list[str]) -> Reply:
+    """A person has to accept the provider's policy first; nothing was charged."""
+    return Reply(
+        409,
+        json={
+            "error": {
+                "code": "needs_consent",
+                "message": "This model requires additional consent before media that may show faces can be used.",
+            },
+            "consent_flow": "seedance",
+            "face_media_roles": roles,
+            "consent": {
+                "consent_version": "simulator-1",
+                "policy_text": "I accept the provider's terms and privacy policy, I have the legal right to use "
+                "the submitted media, and I acknowledge that it may be screened before processing.",
+            },
+            "docs_url": "https://docs.venice.ai/api-reference/endpoint/video/queue",
+        },
+    )
