@@ -1,0 +1,314 @@
+"""Every endpoint: what is sent, and that any answer at all becomes a value or a ``VeniceError``."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_venice.api import calls
+from airflow_provider_venice.api.calls import Call
+from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMetadata, VideoModel, VideoQuote
+from airflow_provider_venice.api.replies import Head, Reply
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
+    VeniceError,
+    VeniceRateLimitError,
+    VeniceRequestError,
+    VeniceResponseError,
+    VideoDownloadError,
+    VideoGenerationError,
+)
+
+NOW = 1_790_000_000.0
+LINK = "https://share.venice.ai/v1/share/read/s3cr3t"
+JOB = VideoJob("wan", "q-7", queued_at=NOW - 60)
+PRIVATE = VideoJob("wan-private", "q-8", download_url=LINK)
+IDENTITY = {"model": "wan", "queue_id": "q-7"}
+
+CALLS: dict[str, Call[Any]] = {
+    "quote": calls.quote(VideoRequest(model="wan", prompt="p", duration=5)),
+    "queue": calls.queue({"model": "wan", "prompt": "p"}),
+    "retrieve": calls.retrieve(JOB),
+    "download": calls.download(JOB),
+    "link": calls.download(PRIVATE, start=10),
+    "complete": calls.delete_media(JOB),
+    "revoke": calls.delete_media(PRIVATE),
+    "models": calls.list_models(),
+    "rate_limits": calls.rate_limits(),
+    "balance": calls.balance(),
+    "image": calls.generate_image({"model": "i", "prompt": "p"}),
+}
+
+
+def reply(status: int, body: Any, headers: dict[str, str] | None = None) -> Reply:
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return Reply(Head(status, headers or {}, NOW), body)
+
+
+SENT: list[tuple[str, str, str, Any, bool, str | None, bool]] = [
+    ("quote", "POST", "/video/quote", {"model": "wan", "duration": "5s"}, True, None, False),
+    ("queue", "POST", "/video/queue", {"model": "wan", "prompt": "p"}, False, "queue", False),
+    ("retrieve", "POST", "/video/retrieve", IDENTITY, True, "retrieve", True),
+    ("download", "POST", "/video/retrieve", IDENTITY, True, "retrieve", True),
+    ("link", "GET", LINK, None, True, None, True),
+    ("complete", "POST", "/video/complete", IDENTITY, True, None, False),
+    ("revoke", "DELETE", LINK, None, True, None, False),
+    ("models", "GET", "/models", None, True, None, False),
+    ("rate_limits", "GET", "/api_keys/rate_limits", None, True, None, False),
+    ("balance", "GET", "/billing/balance", None, True, None, False),
+    ("image", "POST", "/image/generate", {"model": "i", "prompt": "p"}, False, None, False),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "path", "body", "replayable", "budget", "media"), SENT)
+def test_what_is_sent(
+    name: str, method: str, path: str, body: Any, replayable: bool, budget: str | None, media: bool
+) -> None:
+    call = CALLS[name]
+    assert (call.method, call.path, call.body) == (method, path, body)
+    assert (call.replayable, call.budget, call.media) == (replayable, budget, media)
+    assert json.loads(call.encode() or b"null") == body
+    assert call.headers == ({"Range": "bytes=10-"} if name == "link" else {})
+    assert call.params == ({"type": "video"} if name == "models" else {})
+
+
+def test_a_link_is_never_shown() -> None:
+    for name in ("link", "revoke"):
+        assert CALLS[name].is_link
+        assert "s3cr3t" not in repr(CALLS[name]) + str(CALLS[name])
+    assert str(CALLS["queue"]) == "POST /video/queue"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, b"x", datetime.date(2026, 1, 1), {(1, 2): 3}, object()])
+def test_what_json_cannot_say_is_refused_before_anything_is_sent(value: Any) -> None:
+    call = calls.queue(VideoRequest(model="wan", prompt="p", extra_body={"new": value}).to_body())
+    with pytest.raises(VeniceRequestError, match="body of POST /video/queue is not JSON"):
+        call.encode()
+
+
+MP4 = {"content-type": "video/mp4", "content-length": "1234"}
+
+VALUES: list[tuple[str, Reply, Any]] = [
+    ("quote", reply(200, {"quote": 0.35}), VideoQuote(Decimal("0.35"), model="wan")),
+    ("quote", reply(200, {"quote": "0.35"}), VideoQuote(Decimal("0.35"), model="wan")),
+    ("quote", reply(200, {"quote": 0}), VideoQuote(Decimal(0), model="wan")),
+    ("queue", reply(200, {"model": "wan-2", "queue_id": "q"}), VideoJob("wan-2", "q", queued_at=NOW)),
+    ("queue", reply(201, {"queue_id": "q", "model": 5, "download_url": ""}), VideoJob("wan", "q", queued_at=NOW)),
+    (
+        "queue",
+        reply(200, {"model": "wan", "queue_id": "q", "download_url": LINK}),
+        VideoJob("wan", "q", download_url=LINK, queued_at=NOW),
+    ),
+    (
+        "retrieve",
+        reply(200, {"status": "PROCESSING", "average_execution_time": 145000, "execution_duration": 5000.5}),
+        VideoJob(
+            "wan",
+            "q-7",
+            status="processing",
+            queued_at=NOW - 60,
+            average_execution_time=145000.0,
+            execution_duration=5000.5,
+        ),
+    ),
+    (
+        "retrieve",
+        reply(200, {"status": "queued", "average_execution_time": None, "execution_duration": "x"}),
+        VideoJob("wan", "q-7", queued_at=NOW - 60),
+    ),
+    (
+        "retrieve",
+        reply(200, {"status": "COMPLETED"}),
+        VideoJob("wan", "q-7", status="completed", queued_at=NOW - 60, completed_at=NOW),
+    ),
+    (
+        "retrieve",
+        reply(200, None, MP4),
+        VideoJob(
+            "wan",
+            "q-7",
+            status="completed",
+            queued_at=NOW - 60,
+            completed_at=NOW,
+            metadata=VideoMetadata(format="mp4", file_size=1234),
+        ),
+    ),
+    ("complete", reply(200, {"success": True}), True),
+    ("complete", reply(200, {"success": False}), False),
+    ("complete", reply(200, {}), False),
+    ("complete", reply(404, {"error": "gone"}), False),
+    ("revoke", reply(204, b""), True),
+    ("revoke", reply(200, b"<html>"), True),
+    ("revoke", reply(410, b""), False),
+    ("revoke", reply(404, b""), False),
+    ("models", reply(200, {"data": [{"id": "wan"}, {"id": 5}, "x", {}]}), [VideoModel("wan")]),
+    ("rate_limits", reply(200, {"data": {"apiTier": {}}}), {"apiTier": {}}),
+    ("balance", reply(200, {"balances": {"usd": 0.1}}), {"balances": {"usd": Decimal("0.1")}}),
+    ("image", reply(200, {"images": [base64.b64encode(b"png").decode()]}), GeneratedImage(b"png", "image/webp")),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "value"), VALUES)
+def test_an_answer_is_a_typed_value(name: str, answer: Reply, value: Any) -> None:
+    assert CALLS[name].read(answer) == value
+
+
+CROOKED: list[tuple[str, Any, str]] = [
+    ("quote", {}, "no price"),
+    ("quote", {"quote": None}, "no price"),
+    ("quote", {"quote": True}, "no price"),
+    ("quote", {"quote": -1}, "no price"),
+    ("quote", {"quote": "NaN"}, "no price"),
+    ("quote", {"quote": "cheap"}, "no price"),
+    ("quote", {"quote": [1]}, "no price"),
+    ("queue", {"model": "wan"}, "no 'queue_id'"),
+    ("queue", {"model": "wan", "queue_id": ""}, "no 'queue_id'"),
+    ("queue", {"model": "wan", "queue_id": " "}, "no 'queue_id'"),
+    ("queue", {"model": "wan", "queue_id": 7}, "no 'queue_id'"),
+    ("queue", [], "not a JSON object"),
+    ("retrieve", {}, "no known 'status'"),
+    ("retrieve", {"status": "DANCING"}, "no known 'status'"),
+    ("retrieve", {"status": None}, "no known 'status'"),
+    ("link", {"status": "COMPLETED"}, "not a video"),
+    ("models", {"data": {}}, "no list of models"),
+    ("models", {"data": [{"id": "x", "model_spec": [1]}]}, "unexpected form"),
+    ("rate_limits", {"data": []}, "no 'data'"),
+    ("balance", {"balances": 5}, "no 'balances'"),
+    ("image", {"images": []}, "no image"),
+    ("image", {"images": ["%%%"]}, "no image"),
+    ("image", {"images": ["ü"]}, "unexpected form"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "problem"), CROOKED)
+def test_an_answer_that_is_not_the_apis_is_told(name: str, body: Any, problem: str) -> None:
+    with pytest.raises(VeniceResponseError, match=problem):
+        CALLS[name].read(reply(200, body))
+
+
+ENDED = (400, 404, 410, 422)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 410, 416, 422, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("name", ["retrieve", "download", "link"])
+def test_only_what_says_that_the_job_has_ended_ends_it(name: str, status: int) -> None:
+    with pytest.raises(VeniceAPIError) as caught:
+        CALLS[name].read(reply(status, {"error": "x"}))
+    error = caught.value
+    assert isinstance(error, VideoGenerationError) is (status in ENDED)
+    assert isinstance(error, VeniceRateLimitError) is (status == 429)
+    assert error.can_heal is (status == 429 or status >= 500)
+    if isinstance(error, VideoGenerationError):
+        assert error.queue_id == ("q-8" if name == "link" else "q-7")
+
+
+def test_a_failed_job_has_ended() -> None:
+    with pytest.raises(VideoGenerationError, match="out of memory") as caught:
+        CALLS["retrieve"].read(reply(200, {"status": "FAILED", "error": "out of memory"}))
+    assert not caught.value.can_heal
+
+
+def test_a_job_that_still_runs_may_be_fetched_later() -> None:
+    with pytest.raises(VideoDownloadError, match="PROCESSING") as caught:
+        CALLS["download"].read(reply(200, {"status": "PROCESSING"}))
+    assert caught.value.can_heal
+
+
+def test_a_private_job_without_its_link_is_told_from_one_that_runs() -> None:
+    with pytest.raises(VideoGenerationError, match="download_url came only once") as caught:
+        CALLS["download"].read(reply(200, {"status": "COMPLETED"}))
+    assert not caught.value.can_heal
+
+
+def test_a_submission_without_its_id_does_not_show_the_link() -> None:
+    with pytest.raises(VeniceResponseError) as caught:
+        CALLS["queue"].read(reply(200, {"model": "wan-private", "download_url": LINK}))
+    assert "s3cr3t" not in str(caught.value)
+    assert "wan-private" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["1e400", "1e99999999999999999999", "9" * 400, "NaN", "Infinity", "-1", "true", '"x"'])
+def test_a_run_time_that_is_none_is_unknown(number: str) -> None:
+    body = f'{{"status": "PROCESSING", "average_execution_time": {number}, "execution_duration": {number}}}'
+    try:
+        job = CALLS["retrieve"].read(reply(200, body.encode()))
+    except VeniceResponseError:
+        assert number == "1e99999999999999999999"
+        return
+    assert (job.average_execution_time, job.execution_duration, job.progress) == (None, None, None)
+
+
+TYPES: dict[str, type] = {
+    "quote": VideoQuote,
+    "queue": VideoJob,
+    "retrieve": VideoJob,
+    "complete": bool,
+    "revoke": bool,
+    "models": list,
+    "rate_limits": dict,
+    "balance": dict,
+    "image": GeneratedImage,
+}
+
+words = st.sampled_from(
+    [
+        *("status", "queue_id", "model", "download_url", "quote", "data", "balances", "images", "error", "message"),
+        *("details", "issues", "_errors", "code", "type", "consent", "policy_text", "face_media_roles", "id", "success"),
+        *("model_spec", "constraints", "durations", "average_execution_time", "execution_duration", "needs_consent"),
+        *("PROCESSING", "COMPLETED", "FAILED", "QUEUED", "0.35", "NaN", "1e999", "", " ", "x", "\ud800", "ü"),
+    ]
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=5),
+    max_leaves=12,
+)
+bodies = st.one_of(
+    st.none(),
+    st.binary(max_size=60),
+    values.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([100, 900, 2000, 100_000]).map(lambda n: b'{"error":"x","details":' + b"[" * n + b"]" * n + b"}"),
+    st.just(b'{"quote": 1e99999999999999999999, "error": "x"}'),
+)
+texts = st.text("0123456789 :-+.,eGMTOctMonnaif/*;\x00é٣", max_size=40) | st.just("9" * 5000) | words
+headers = st.dictionaries(
+    st.sampled_from(
+        ["retry-after", "content-length", "content-type", "content-range", "content-encoding"]
+        + [f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset")]
+    ),
+    texts | st.sampled_from(["video/mp4", "application/json", "Mon, 21 Sep 2026 14:13:40 GMT"]),
+    max_size=4,
+)
+statuses = st.sampled_from([100, 200, 204, 206, 302, 400, 404, 409, 410, 416, 422, 429, 500, 503, 599, 999])
+
+
+@pytest.mark.parametrize("name", CALLS)
+@given(status=statuses, headers=headers, body=bodies)
+@example(status=429, headers={"retry-after": "Mon, 99 Jan 99999999999 99:99:99 GMT"}, body=b"")
+@example(status=200, headers={"content-length": "9" * 5000}, body=None)
+@example(status=409, headers={}, body=b'{"error": {"code": "needs_consent"}, "consent": []}')
+def test_any_answer_at_all_becomes_a_value_or_our_error(
+    name: str, status: int, headers: dict[str, str], body: bytes | None
+) -> None:
+    if body is None:  # what a transport leaves unread is the media of a success
+        status, headers = 200, {**headers, "content-type": "video/mp4"}
+    try:
+        value = CALLS[name].read(Reply(Head(status, headers, NOW), body))
+    except VeniceError as error:
+        assert str(error)
+        assert "s3cr3t" not in str(error)
+        return
+    assert isinstance(value, TYPES[name])
+    assert status < 300 or (name in ("complete", "revoke") and status in (404, 410))
+    if isinstance(value, VideoJob):
+        assert VideoJob.of(json.loads(json.dumps(value.to_dict()))) == value

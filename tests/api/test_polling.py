@@ -1,0 +1,189 @@
+"""Thousands of jobs watched in no time: few looks, soon after the end, never past the deadline."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.polling import Watch, next_look
+from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
+    VeniceConnectionError,
+    VeniceRateLimitError,
+    VideoTimeoutError,
+)
+
+START = 1_790_000_000.0
+JOB = VideoJob("wan", "q-7")
+DOWN = VeniceConnectionError("down", sent=True)
+
+
+def running(elapsed: float | None, average: float | None) -> VideoJob:
+    """Return a job as a look finds it; both in seconds."""
+    return dataclasses.replace(
+        JOB,
+        status="processing",
+        execution_duration=None if elapsed is None else elapsed * 1000,
+        average_execution_time=None if average is None else average * 1000,
+    )
+
+
+def watch_job(seconds: float, average: float | None, *, seed: int = 0, poll_interval: float | None = None) -> list[float]:
+    """Return when a job was looked at, in seconds from its start; the last look finds it done."""
+    chance = random.Random(seed)
+    watch = Watch(JOB, poll_interval=poll_interval)
+    looks = [0.0]
+    while looks[-1] < seconds:
+        seen = running(looks[-1], average)
+        looks.append(looks[-1] + watch.saw(seen, START + looks[-1], chance.random()))
+    return looks
+
+
+seconds = st.floats(0, 1e7)
+averages = st.none() | st.floats(0, 1e9) | st.sampled_from([5e-324, 1e-9, 1e300, math.inf])
+
+
+@given(elapsed=seconds, average=averages)
+def test_a_pause_is_positive_and_bearable(elapsed: float, average: float | None) -> None:
+    assert 0.05 <= next_look(elapsed, average) <= 60
+
+
+@given(
+    elapsed=st.none() | seconds,
+    average=averages,
+    chance=st.floats(0, 1),
+    poll_interval=st.none() | st.floats(0.1, 600),
+    left=st.none() | st.floats(0.001, 1e5),
+)
+def test_a_pause_keeps_the_floor_and_the_deadline(
+    elapsed: float | None, average: float | None, chance: float, poll_interval: float | None, left: float | None
+) -> None:
+    for failing in (False, True):
+        deadline = None if left is None else START + left
+        watch = Watch(JOB, deadline=deadline, poll_interval=poll_interval)
+        pause = watch.stumbled(DOWN, START, chance) if failing else watch.saw(running(elapsed, average), START, chance)
+        assert pause > 0
+        if deadline is None:
+            assert pause >= (poll_interval or 0)
+            assert pause <= max(poll_interval or 0, 66)
+        else:
+            assert START + pause <= deadline
+            assert pause >= min(poll_interval or 0, deadline - START)
+
+
+@given(at=st.floats(0, 1e6), failing=st.booleans())
+def test_patience_ends_with_the_deadline(at: float, failing: bool) -> None:
+    watch = Watch(JOB, deadline=START)
+    with pytest.raises(VideoTimeoutError) as caught:
+        if failing:
+            watch.stumbled(DOWN, START + at, 0.5)
+        else:
+            watch.saw(running(1, 1), START + at, 0.5)
+    error = caught.value
+    assert (error.model, error.queue_id, error.can_heal) == ("wan", "q-7", True)
+    assert "q-7" in str(error)
+    assert "paid" in str(error)
+
+
+def test_the_last_look_is_at_the_deadline() -> None:
+    watch = Watch(JOB, deadline=START + 100, poll_interval=60)
+    assert watch.saw(running(0, 145), START, 0.5) == 60
+    assert watch.saw(running(60, 145), START + 60, 0.5) == 40
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_job_of_145_seconds_takes_few_looks_and_is_found_soon(seed: int) -> None:
+    looks = watch_job(145, 145, seed=seed)
+    assert len(looks) <= 15
+    assert looks[-1] - 145 <= 10
+
+
+def test_a_thousand_jobs_spend_few_looks_and_little_time() -> None:
+    chance = random.Random(1)
+    average = 120 * math.exp(0.8416 * 0.25)  # the P80 of what follows
+    looks, late = [], []
+    for seed in range(1000):
+        length = chance.lognormvariate(math.log(120), 0.25)
+        seen = watch_job(length, average, seed=seed)
+        looks.append(len(seen))
+        late.append(seen[-1] - length)
+    assert statistics.mean(looks) <= 10
+    assert max(looks) <= 30
+    assert statistics.mean(late) <= 6
+    assert statistics.quantiles(late, n=20)[-1] <= 20
+
+
+@pytest.mark.parametrize(("length", "average", "most", "late"), [(145, None, 25, 20), (3600, 145, 140, 33), (2, 3, 8, 1)])
+def test_jobs_out_of_the_ordinary_are_found_as_well(
+    length: float, average: float | None, most: int, late: float
+) -> None:
+    looks = watch_job(length, average)
+    assert len(looks) <= most
+    assert looks[-1] - length <= late
+
+
+def test_a_floor_is_kept_through_a_whole_job() -> None:
+    looks = watch_job(145, 145, poll_interval=20)
+    assert min(later - earlier for earlier, later in zip(looks, looks[1:], strict=False)) >= 20
+
+
+def test_failures_back_off_and_a_good_look_forgets_them() -> None:
+    watch = Watch(JOB, longest_backoff=60)
+    pauses = [watch.stumbled(DOWN, START, 1.0) for _ in range(9)]
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+    watch.saw(running(1, 145), START, 0.5)
+    assert watch.stumbled(DOWN, START, 1.0) == 2
+    assert watch.stumbled(DOWN, START, 0.0) == 1
+
+
+@pytest.mark.parametrize(("named", "pause"), [(30.0, 31.5), (0.0, 1.0), (300.0, 315.0)])
+def test_a_rate_limit_is_waited_out(named: float, pause: float) -> None:
+    error = VeniceRateLimitError("slow down", 429, retry_after=named)
+    assert Watch(JOB, longest_backoff=60).stumbled(error, START, 0.5) == pytest.approx(pause)
+
+
+def test_a_server_error_is_a_failure_like_another() -> None:
+    assert Watch(JOB).stumbled(VeniceAPIError("bad gateway", 502), START, 0.5) == 1
+
+
+def lines(*jobs: VideoJob) -> list[str | None]:
+    watch = Watch(JOB)
+    found = []
+    for job in jobs:
+        watch.saw(job, START, 0.5)
+        found.append(watch.news())
+    return found
+
+
+def test_news_are_told_once() -> None:
+    unknown = dataclasses.replace(JOB, status="queued")
+    told = lines(unknown, unknown, running(0, 100), running(5, 100), running(10, 100), running(9, 100), running(10, 100))
+    assert told == [
+        "video job q-7 (wan) is queued",
+        None,
+        "video job q-7 (wan) is processing: 0 %, about 100 s remaining",
+        None,
+        "video job q-7 (wan) is processing: 10 %, about 90 s remaining",
+        None,
+        None,
+    ]
+
+
+def test_a_job_that_is_overdue_is_told_so_once() -> None:
+    told = lines(*(running(elapsed, 100) for elapsed in range(100, 1000, 10)))
+    assert told[0] == "video job q-7 (wan) is processing: 99 %, longer than four in five of its kind"
+    assert set(told[1:]) == {None}
+
+
+@given(st.lists(st.tuples(st.none() | st.floats(0, 1000), st.none() | st.floats(0, 1000)), max_size=60))
+def test_a_log_never_gets_more_than_a_dozen_lines(looks: list[tuple[float | None, float | None]]) -> None:
+    told = [line for line in lines(*(running(*look) for look in looks)) if line]
+    assert len(told) <= 12
+    assert len(set(told)) == len(told)

@@ -1,0 +1,292 @@
+"""The hook against the simulator, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceAPIError,
+    VeniceConnectionError,
+    VeniceConsentRequired,
+    VeniceError,
+    VeniceRateLimitError,
+    VeniceRequestError,
+    VideoDownloadError,
+    VideoGenerationError,
+    VideoTimeoutError,
+)
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.storage import StoredVideo
+from tests.running import forgotten_fernet
+
+TEXT: dict[str, Any] = {
+    "model": "wan-2-7-text-to-video",
+    "prompt": "a lighthouse in fog",
+    "duration": 5,
+    "resolution": "720p",
+}
+PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
+
+
+@pytest.fixture
+def hook(venice_connection: str) -> VeniceHook:
+    return VeniceHook(venice_connection)
+
+
+@pytest.mark.parametrize("extra", [{"poll_interval": "soon"}, {"retry_attempts": 0}, {"polling": 3}])
+def test_a_bad_extra_is_named(extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "venice", "password": "k", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+    with pytest.raises(VeniceRequestError, match=f"venice_default.*extra.{next(iter(extra))}"):
+        VeniceHook().get_conn()
+
+
+def test_a_connection_without_a_key_says_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps({"conn_type": "venice"}))
+    ok, message = VeniceHook().test_connection()
+    assert not ok
+    assert "password is empty" in message
+
+
+def test_the_test_button_tells_tier_and_balance(hook: VeniceHook) -> None:
+    ok, message = hook.test_connection()
+    assert ok
+    assert "paid" in message
+    assert "100" in message
+
+
+def test_the_test_button_tells_a_wrong_key(venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "venice", "host": venice_simulator.base_url, "password": "wrong-key"}
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+    ok, message = VeniceHook().test_connection()
+    assert not ok
+    assert "check the API key" in message
+    assert "wrong-key" not in message
+
+
+def test_a_request_is_an_object_a_mapping_or_arguments(hook: VeniceHook) -> None:
+    quotes = [hook.quote(VideoRequest.of(TEXT)), hook.quote(TEXT), hook.quote(**TEXT)]
+    assert {quote.estimated_cost for quote in quotes} == {Decimal("0.35")}
+    assert quotes[0].pricing_model is None
+
+
+def test_the_whole_life_of_a_clip(hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    job = hook.queue(TEXT)
+    assert job.status == "queued"
+    seen: list[VideoJob] = []
+    done = hook.wait_for_completion(job.to_dict(), callback=seen.append, max_wait_time=30)
+    assert done.is_completed()
+    assert done.progress == 100
+    assert seen[-1] == done
+    assert all(earlier.is_processing() for earlier in seen[:-1])
+    stored = hook.download(done, tmp_path / "clips" / "one.mp4")
+    assert Path(stored.path).stat().st_size == stored.size == stored.metadata.file_size
+    assert (stored.metadata.duration, stored.metadata.resolution) == (5.0, "1280x720")
+    assert hook.get_video_data(done) == Path(stored.path).read_bytes()
+    assert hook.delete_media(done) is True
+    with pytest.raises(VideoGenerationError) as gone:
+        hook.retrieve(done)
+    assert gone.value.status_code == 404
+    assert len(venice_simulator.journal.charges) == 1
+    assert venice_simulator.journal.unread_deletions == []
+    assert venice_simulator.journal.deletion_requests == []
+
+
+def test_a_look_reads_no_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 30_000_000
+    with VeniceSimulator(job_seconds=0, padding=size, media="shared") as venice:
+        connection = {"conn_type": "venice", "host": venice.base_url, "password": venice.api_key}
+        monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+        hook = VeniceHook()
+        job = hook.retrieve(hook.queue(TEXT))
+        assert job.is_completed()
+        assert job.metadata is not None
+        assert job.metadata.file_size == size
+        (look,) = venice.journal.polls(job.queue_id)
+        assert look.bytes_delivered < size
+        with pytest.raises(VideoDownloadError, match="1000000 are allowed"):
+            hook.get_video_data(job, max_size=1_000_000)
+
+
+def test_a_private_clip_is_fetched_by_its_link(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    job = hook.queue(PRIVATE)
+    assert job.download_url is not None
+    assert job.download_url not in repr(job)
+    done = hook.wait_for_completion(job)
+    stored = hook.download(done, tmp_path / "private.mp4")
+    assert stored.metadata.duration == 5.0
+    assert hook.delete_media(done) is True
+    fetches = venice_simulator.journal.calls("download")
+    assert [fetch.key for fetch in fetches] == [None]
+    assert venice_simulator.journal.calls("complete") == []
+
+
+def test_generate_stores_the_clip(hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    stored = hook.generate(TEXT, path=tmp_path / "clip.mp4", timeout=30)
+    assert isinstance(stored, StoredVideo)
+    with pytest.raises(VeniceRequestError, match="overwrite"):
+        hook.generate(TEXT, path=tmp_path / "clip.mp4")
+    assert len(venice_simulator.journal.charges) == 1
+    job = hook.generate(TEXT, timeout=30)
+    assert isinstance(job, VideoJob)
+
+
+def test_models_and_balance(hook: VeniceHook) -> None:
+    model = hook.get_model("wan-2-7-text-to-video")
+    assert "5s" in model.durations
+    assert model.model_type == "text-to-video"
+    with pytest.raises(VeniceRequestError, match="did you mean wan-2-7-text-to-video"):
+        hook.get_model("wan-2-7-text")
+    assert hook.balance()["balances"]["usd"] == 100
+    assert hook.rate_limits()["apiTier"]["id"] == "paid"
+
+
+def test_an_image_becomes_the_first_frame(hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    (image_model, *_) = hook.list_models("image")
+    image = hook.generate_image(image_model.id, "a lighthouse", format="png", width=512, height=512)
+    assert image.media_type == "image/png"
+    assert image.data.startswith(b"\x89PNG")
+    frame = tmp_path / "frame.jpg"  # a wrong name: the file's own type goes
+    frame.write_bytes(image.data)
+    for given in (image.data, frame, str(frame)):
+        job = hook.queue(model="wan-2-7-image-to-video", prompt="waves", duration="5", image=given)
+        assert job.queue_id
+    assert len(venice_simulator.journal.calls("queue")) == 3
+    with pytest.raises(VeniceRequestError, match="variants"):
+        hook.generate_image(image_model.id, "a lighthouse", variants=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "no such file"),
+        (b"", "empty"),
+        (b"\x00" * 64, "not an image"),
+        (b"\x89PNG\r\n\x1a\n" * 6_000_000, "35 MB"),
+    ],
+    ids=["missing", "empty", "no media", "too large"],
+)
+def test_a_bad_file_is_refused_before_money_is_spent(
+    content: bytes | None, problem: str, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    frame = tmp_path / "frame.png"
+    if content is not None:
+        frame.write_bytes(content)
+    with pytest.raises(VeniceRequestError, match=problem) as refused:
+        hook.queue(model="wan-2-7-image-to-video", prompt="waves", duration=5, image=frame)
+    assert "image_url" in str(refused.value)
+    assert "frame.png" in str(refused.value)
+    assert venice_simulator.journal.calls("queue") == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"drop_before": True},
+        {"drop_after": True},
+        {"status": 500},
+        {"status": 502, "html": True},
+        {"status": 503, "act": True},
+        {"bad_json": True},
+        {"html": True, "act": True},
+    ],
+    ids=lambda fault: "+".join(fault),
+)
+def test_doubt_about_a_submission_stops_it(
+    fault: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    venice_simulator.fail("queue", **fault, times=None)
+    with pytest.raises(VeniceAmbiguousSubmission, match="may have been accepted and charged") as doubt:
+        hook.queue(TEXT)
+    assert not doubt.value.can_heal
+    assert doubt.value.model == TEXT["model"]
+    assert len(venice_simulator.journal.calls("queue")) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 413, 422])
+def test_a_refused_submission_is_no_doubt(status: int, hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    venice_simulator.fail("queue", status=status, times=None)
+    with pytest.raises(VeniceAPIError) as refused:
+        hook.queue(TEXT)
+    assert refused.value.status_code == status
+    assert not refused.value.can_heal
+    assert len(venice_simulator.journal.calls("queue")) == 1
+
+
+def test_a_rate_limit_is_waited_out(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    venice_simulator.fail("queue", status=429, headers={"retry-after": "0"}, times=2)
+    assert hook.queue(TEXT).queue_id
+    assert len(venice_simulator.journal.charges) == 1
+    venice_simulator.fail("queue", status=429, headers={"retry-after": "3600"})
+    with pytest.raises(VeniceRateLimitError) as limited:
+        hook.queue(TEXT)
+    assert limited.value.retry_after == 3600
+
+
+def test_nobody_listening_is_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {
+        "conn_type": "venice",
+        "password": "k",
+        "host": "http://127.0.0.1:9/api/v1",
+        "extra": {"retry_attempts": 2, "retry_max_wait": 0.01},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+    with pytest.raises(VeniceConnectionError) as unreachable:
+        VeniceHook().queue(TEXT)
+    assert unreachable.value.sent is False
+
+
+def test_refusals_carry_what_the_server_said(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    with pytest.raises(VeniceAPIError) as policy:
+        hook.queue({**TEXT, "prompt": "[simulate: policy] x"})
+    assert policy.value.suggested_prompt
+    assert policy.value.suggested_prompt in str(policy.value)
+    with pytest.raises(VeniceConsentRequired) as consent:
+        hook.queue({**TEXT, "prompt": "[simulate: consent] x"})
+    assert consent.value.policy_text
+    assert consent.value.face_media_roles
+    assert venice_simulator.journal.charges == []
+    job = hook.queue(model="veo3.1-fast-text-to-video", prompt="[simulate: refund] x", duration=4, resolution="720p")
+    with pytest.raises(VideoGenerationError) as refund:
+        hook.wait_for_completion(job)
+    assert refund.value.credits_refunded is True
+    assert refund.value.recommended_model
+    assert refund.value.recommended_model in str(refund.value)
+
+
+def test_waiting_tolerates_what_passes_and_ends_in_time(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", status=503, times=1)
+    venice_simulator.fail("retrieve", bad_json=True, times=1)
+    assert hook.wait_for_completion(job, max_wait_time=60).is_completed()
+    stuck = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    with pytest.raises(VideoTimeoutError, match=stuck.queue_id) as late:
+        hook.wait_for_completion(stuck, max_wait_time=0.2)
+    assert "VeniceDownloadVideoOperator" in str(late.value)
+
+
+def test_a_private_model_needs_a_fernet_key(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "")
+    with forgotten_fernet(), pytest.raises(VeniceRequestError, match="fernet_key"):
+        hook.queue(PRIVATE)
+    assert venice_simulator.journal.calls("queue") == []
+
+
+def test_every_error_is_of_one_tree(hook: VeniceHook) -> None:
+    with pytest.raises(VeniceError):
+        hook.retrieve({"model": "wan-2-7-text-to-video", "queue_id": "00000000-0000-0000-0000-000000000000"})
+    with pytest.raises(VeniceRequestError, match="queue_id"):
+        hook.retrieve({"model": "wan-2-7-text-to-video"})

@@ -1,0 +1,101 @@
+"""The sensor in both modes, deferred as through the database, against the simulator."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+
+from airflow_provider_venice.hooks.sealing import seal
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.sensors.video import VeniceVideoSensor
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.running import run_task
+
+TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
+PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
+
+MODES = pytest.mark.parametrize(
+    "mode", [{"deferrable": True}, {"deferrable": False, "poke_interval": 0.1}], ids=["deferred", "poke"]
+)
+
+
+@pytest.fixture
+def hook(venice_connection: str) -> VeniceHook:
+    return VeniceHook(venice_connection)
+
+
+@MODES
+def test_a_job_comes_back_completed(mode: dict[str, Any], hook: VeniceHook) -> None:
+    job = seal(hook.queue(TEXT))
+    done = run_task(VeniceVideoSensor(task_id="wait", job=job, **mode))
+    assert done["queue_id"] == job["queue_id"]
+    assert done["status"] == "completed"
+    assert done["queued_at"] == job["queued_at"]
+
+
+@MODES
+def test_a_list_comes_back_in_its_order(
+    mode: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    jobs = [hook.queue(TEXT) for _ in range(3)]
+    venice_simulator.finish(jobs[2].queue_id)
+    done = run_task(VeniceVideoSensor(task_id="wait", job=jobs, **mode))
+    assert [job["queue_id"] for job in done] == [job.queue_id for job in jobs]
+    assert {job["status"] for job in done} == {"completed"}
+
+
+@MODES
+def test_a_private_link_stays_encrypted(mode: dict[str, Any], hook: VeniceHook) -> None:
+    job = hook.queue(PRIVATE)
+    assert job.download_url is not None
+    for given in (job, seal(job)):
+        done = run_task(VeniceVideoSensor(task_id="wait", job=given, **mode))
+        assert job.download_url not in json.dumps(done)
+        assert done["download_url"]
+    assert hook.delete_media(done) is True
+
+
+@MODES
+def test_a_failed_job_fails_the_task_for_good(mode: dict[str, Any], hook: VeniceHook) -> None:
+    good, bad = hook.queue(TEXT), hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
+    with pytest.raises(AirflowFailException, match="Video generation failed"):
+        run_task(VeniceVideoSensor(task_id="wait", job=[bad, good], **mode))
+    with pytest.raises(AirflowSkipException, match="Video generation failed"):
+        run_task(VeniceVideoSensor(task_id="wait", job=bad, soft_fail=True, **mode))
+
+
+def test_the_time_is_up(hook: VeniceHook) -> None:
+    job = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    with pytest.raises(AirflowSensorTimeout, match="goes on at Venice"):
+        run_task(VeniceVideoSensor(task_id="wait", job=job, timeout=0.5))
+    with pytest.raises(AirflowSkipException):
+        run_task(VeniceVideoSensor(task_id="wait", job=job, timeout=0.5, soft_fail=True))
+    with pytest.raises(AirflowSensorTimeout):
+        run_task(VeniceVideoSensor(task_id="wait", job=job, timeout=0.5, deferrable=False, poke_interval=0.1))
+
+
+def test_poking_outlasts_what_passes(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", status=500, times=4)
+    done = run_task(VeniceVideoSensor(task_id="wait", job=job, deferrable=False, poke_interval=0.1))
+    assert done["status"] == "completed"
+    venice_simulator.fail("retrieve", status=401)
+    with pytest.raises(AirflowFailException, match="check the API key"):
+        run_task(VeniceVideoSensor(task_id="wait", job=job, deferrable=False, poke_interval=0.1))
+
+
+@pytest.mark.parametrize(
+    ("job", "problem"),
+    [
+        ("{{ ti.xcom_pull('queue') }}", "job is str"),
+        (None, "job is NoneType"),
+        ({"model": "wan-2-7-text-to-video"}, "no queue_id"),
+        ([{"queue_id": "1"}], "no model"),
+    ],
+)
+def test_what_is_no_job_is_told(job: Any, problem: str) -> None:
+    with pytest.raises(AirflowFailException, match=problem):
+        run_task(VeniceVideoSensor(task_id="wait", job=job))

@@ -1,0 +1,283 @@
+"""The answers of the endpoints, held against the shapes of the vendor's OpenAPI document."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from decimal import Decimal
+from io import BytesIO
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.simulator.client import PRIVATE, T2V, Client
+
+GIF = base64.b64encode(b"GIF89a" + bytes(20)).decode()
+CONSENTS = {
+    "seedance": {
+        "confirmed_terms_and_privacy": True,
+        "confirmed_legal_right": True,
+        "confirmed_screening_acknowledged": True,
+    }
+}
+
+
+def test_quote_is_free_and_needs_no_key(venice: VeniceSimulator) -> None:
+    body = {"model": T2V["model"], "duration": "5s", "resolution": "1080p", "aspect_ratio": "16:9"}
+    answer = requests.post(f"{venice.base_url}/video/quote", json=body, timeout=10)
+    assert (answer.status_code, answer.json()) == (200, {"quote": 0.53})
+    assert not venice.journal.charges
+    assert venice.journal.calls("quote")[0].key is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        T2V,
+        {**T2V, "duration": "15s", "resolution": "1080p"},
+        {"model": "veo3.1-fast-text-to-video", "prompt": "x", "duration": "4s", "audio": False},
+        PRIVATE,
+        {"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4", "upscale_factor": 4},
+    ],
+)
+def test_a_job_costs_what_was_quoted(client: Client, fields: dict[str, Any]) -> None:
+    quoted = client.post("video/quote", {k: v for k, v in fields.items() if k != "prompt"}).json()["quote"]
+    answer = client.post("video/queue", fields)
+    assert answer.headers["x-venice-balance-usd"] == "100.00"
+    assert client.venice.journal.charged == Decimal(str(quoted))
+    assert client.get("billing/balance").json()["balances"]["usd"] == float(100 - Decimal(str(quoted)))
+
+
+def test_audio_that_is_left_out_is_cheaper(client: Client) -> None:
+    body = {"model": "veo3.1-fast-text-to-video", "duration": "8s"}
+    with_sound, without = (client.post("video/quote", {**body, "audio": on}).json()["quote"] for on in (True, False))
+    assert 0 < without < with_sound
+
+
+def test_queue_and_retrieve_answer_in_the_documented_shape(client: Client) -> None:
+    job = client.job()
+    assert set(job) == {"model", "queue_id"}
+    uuid.UUID(job["queue_id"])
+    status = client.retrieve(job).json()
+    assert set(status) == {"status", "average_execution_time", "execution_duration"}
+    assert status["status"] == "PROCESSING"
+    # P80 of a log-normal with median 120 s and sigma 0.25, at ten times real speed, in milliseconds.
+    assert 14_500 < status["average_execution_time"] < 15_500
+    assert 0 <= status["execution_duration"] < 5_000
+
+
+def test_private_jobs_never_answer_with_a_body(client: Client) -> None:
+    job = client.done(**PRIVATE)
+    assert set(job) == {"model", "queue_id", "download_url"}
+    assert job["download_url"].startswith(client.venice.base_url.removesuffix("/api/v1") + "/v1/share/read/")
+    status = client.retrieve(job)
+    assert status.headers["Content-Type"].startswith("application/json")
+    assert status.json()["status"] == "COMPLETED"
+    refusal = client.complete(job)
+    assert (refusal.status_code, "model" in refusal.json()["details"]) == (400, True)
+
+
+def test_complete_deletes_and_cancels_nothing(client: Client) -> None:
+    job = client.job()
+    assert client.complete(job).json() == {"success": False}
+    client.venice.finish()
+    assert client.retrieve(job).headers["Content-Type"] == "video/mp4"
+    assert client.complete(job).json() == {"success": True}
+    gone = client.retrieve(job)
+    assert (gone.status_code, set(gone.json())) == (404, {"error"})
+    assert client.complete(job).json() == {"success": True}
+
+
+def test_a_job_is_found_by_model_and_id_only(client: Client) -> None:
+    job = client.done()
+    assert client.retrieve({**job, "model": "wan-2-7-image-to-video"}).status_code == 404
+    assert client.retrieve({**job, "queue_id": str(uuid.uuid4())}).status_code == 404
+
+
+def test_models(client: Client) -> None:
+    answer = client.get("models", params={"type": "video"}).json()
+    assert (answer["object"], answer["type"]) == ("list", "video")
+    models = {model["id"]: model for model in answer["data"]}
+    for model in models.values():
+        assert {"id", "model_spec", "object", "owned_by", "type"} <= set(model)
+        assert model["model_spec"]["privacy"] in ("private", "anonymized")
+        constraints = model["model_spec"]["constraints"]
+        assert {"aspect_ratios", "resolutions", "durations", "model_type", "audio", "audio_configurable"} <= set(
+            constraints
+        )
+        assert constraints["model_type"] in ("image-to-video", "text-to-video", "video")
+    assert [m for m in models if m.endswith("-private")]
+    assert [m for m, payload in models.items() if payload["model_spec"]["offline"]]
+    deprecations = [m["model_spec"]["deprecation"] for m in models.values() if "deprecation" in m["model_spec"]]
+    assert {"autoRemap", "date", "removesAt"} <= set(deprecations[0])
+    images = client.get("models?type=image").json()["data"]
+    assert [m["type"] for m in images] == ["image"]
+    assert len(client.get("models?type=all").json()["data"]) == len(models) + 1
+    assert client.get("models?type=poem").status_code == 400
+
+
+def test_account(client: Client) -> None:
+    data = client.get("api_keys/rate_limits").json()["data"]
+    assert set(data) == {
+        "accessPermitted",
+        "apiTier",
+        "balances",
+        "keyExpiration",
+        "nextEpochBegins",
+        "rateLimits",
+    }
+    assert set(data["apiTier"]) == {"id", "isCharged"}
+    assert {"amount": 40, "type": "RPM"} in data["rateLimits"][0]["rateLimits"]
+    balance = client.get("billing/balance").json()
+    assert set(balance) == {"canConsume", "consumptionCurrency", "balances", "diemEpochAllocation"}
+    assert balance["balances"] == {"diem": None, "usd": 100.0}
+
+
+@pytest.mark.parametrize("path", ["models", "api_keys/rate_limits", "billing/balance"])
+def test_a_wrong_key_is_refused(client: Client, path: str) -> None:
+    answer = client.get(path, headers={"Authorization": "Bearer wrong"})
+    assert (answer.status_code, set(answer.json())) == (401, {"error"})
+    assert not client.venice.journal.charges
+
+
+def test_no_key_is_refused_and_keys_stay_out_of_the_journal(venice: VeniceSimulator) -> None:
+    for key in (None, venice.api_key):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = requests.post(f"{venice.base_url}/video/queue", json=T2V, headers=headers, timeout=10)
+        assert answer.status_code == (200 if key else 401)
+    assert [entry.key is None for entry in venice.journal] == [True, False]
+    assert venice.api_key not in repr(list(venice.journal))
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"duration": "7s"}, "duration"),
+        ({"duration": None}, "duration"),
+        ({"duration": 5}, "duration"),
+        ({"aspect_ratio": "3:2"}, "aspect_ratio"),
+        ({"resolution": "8k"}, "resolution"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "x" * 2501}, "prompt"),
+        ({"audio": False}, "audio"),
+        ({"audio": "yes"}, "audio"),
+        ({"upscale_factor": 2}, "upscale_factor"),
+        ({"image_url": "https://example.com/a.png"}, "image_url"),
+        ({"reference_video_total_duration": 3}, "reference_video_total_duration"),
+        ({"flavour": "sweet"}, "flavour"),
+        ({"model": "nobody"}, "model"),
+        ({"model": "ltx-2-19b-full-text-to-video"}, "model"),
+        ({"model": "longcat-distilled-text-to-video", "resolution": "720p"}, "resolution"),
+        ({"model": "longcat-distilled-text-to-video", "aspect_ratio": "16:9"}, "aspect_ratio"),
+        ({"model": "wan-2-7-image-to-video"}, "image_url"),
+        ({"model": "wan-2-7-image-to-video", "image_url": "gondola.png"}, "image_url"),
+        ({"model": "wan-2-7-image-to-video", "image_url": f"data:image/png;base64,{GIF}"}, "image_url"),
+        ({"model": "wan-2-7-image-to-video", "image_url": f"data:video/mp4;base64,{GIF}"}, "image_url"),
+        ({"model": "wan-2-7-image-to-video", "image_url": "data:image/gif;base64,%%%"}, "image_url"),
+        ({"model": "topaz-video-upscale"}, "video_url"),
+        ({"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4"}, "prompt"),
+    ],
+)
+def test_a_wrong_field_is_named_and_costs_nothing(client: Client, change: dict[str, Any], field: str) -> None:
+    body = {name: value for name, value in {**T2V, **change}.items() if value is not None}
+    answer = client.post("video/queue", body)
+    assert answer.status_code == 400, answer.text
+    problem = answer.json()
+    assert isinstance(problem["error"], str)
+    assert problem["details"]["_errors"] == []
+    assert problem["details"][field]["_errors"]
+    assert not client.venice.journal.charges
+
+
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt", "seed", "image_url"])
+def test_quote_refuses_what_does_not_price(client: Client, field: str) -> None:
+    answer = client.post("video/quote", {"model": T2V["model"], "duration": "5s", field: "x"})
+    assert (answer.status_code, list(answer.json()["details"])) == (400, ["_errors", field])
+
+
+@pytest.mark.parametrize("body", ["{not json", "[]", ""])
+def test_a_body_that_is_no_object_is_refused(client: Client, body: str) -> None:
+    answer = client.session.post(f"{client.venice.base_url}/video/queue", data=body, timeout=10)
+    assert (answer.status_code, "details" in answer.json()) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["video/retrieve", "video/complete"])
+def test_later_calls_name_their_wrong_fields_too(client: Client, path: str) -> None:
+    answer = client.post(path, {"model": T2V["model"], "speed": 1})
+    assert set(answer.json()["details"]) == {"_errors", "queue_id", "speed"}
+
+
+def test_a_data_url_of_the_real_type_is_taken(client: Client) -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    client.job(model="wan-2-7-image-to-video", image_url=url)
+
+
+def test_a_body_above_35_megabytes_is_refused(client: Client) -> None:
+    answer = client.queue(model="wan-2-7-image-to-video", image_url="data:image/png;base64," + "A" * (36 << 20))
+    assert (answer.status_code, answer.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert client.queue().status_code == 200
+
+
+def test_the_balance_runs_out() -> None:
+    with VeniceSimulator(balance=0.5, media="shared") as venice:
+        client = Client(venice)
+        with client.session:
+            client.job()
+            answer = client.queue()
+    assert (answer.status_code, answer.json()["code"]) == (402, "INSUFFICIENT_BALANCE")
+    assert answer.headers["x-venice-balance-usd"] == "0.15"
+    assert len(venice.journal.charges) == 1
+
+
+def test_a_deprecated_model_says_so(client: Client) -> None:
+    answer = client.queue(model="wan-2.5-preview-text-to-video")
+    assert answer.status_code == 200
+    assert "wan-2-7-text-to-video" in answer.headers["x-venice-model-deprecation-warning"]
+    assert answer.headers["x-venice-model-deprecation-date"].endswith("Z")
+
+
+def test_faces_need_a_persons_consent(client: Client) -> None:
+    fields = {"model": "seedance-2-0-image-to-video-basic", "image_url": "https://example.com/face.png"}
+    answer = client.queue(**fields)
+    problem = answer.json()
+    assert answer.status_code == 409
+    assert set(problem) == {"error", "consent_flow", "face_media_roles", "consent", "docs_url"}
+    assert (problem["error"]["code"], problem["consent_flow"]) == ("needs_consent", "seedance")
+    assert problem["face_media_roles"] == ["image"]
+    assert problem["consent"]["policy_text"]
+    assert not client.venice.journal.charges
+    half = client.queue(**fields, consents={"seedance": {"confirmed_legal_right": True}})
+    assert (half.status_code, "consents" in half.json()["details"]) == (400, True)
+    client.job(**fields, consents=CONSENTS)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_images(client: Client, kind: str) -> None:
+    body = {"model": "grok-imagine-image", "prompt": "a bridge", "format": kind, "width": 320, "height": 200}
+    raw = client.post("image/generate", {**body, "return_binary": True})
+    assert raw.headers["Content-Type"] == f"image/{kind}"
+    answer = client.post("image/generate", {**body, "variants": 2}).json()
+    assert {"id", "images", "timing"} <= set(answer)
+    assert set(answer["timing"]) == {
+        "inferenceDuration",
+        "inferencePreprocessingTime",
+        "inferenceQueueTime",
+        "total",
+    }
+    for data in (raw.content, *map(base64.b64decode, answer["images"])):
+        picture = Image.open(BytesIO(data))
+        assert (picture.format, picture.size) == (kind.upper(), (320, 200))
+        assert len(picture.convert("L").getcolors(65536) or []) > 2, "the prompt is not drawn"
+    assert len(answer["images"]) == 2
+    assert client.venice.journal.charged == Decimal("0.06")
+
+
+def test_wrong_image_fields_are_named(client: Client) -> None:
+    body = {"model": "nobody", "prompt": "", "width": 0, "format": "bmp", "taste": 1}
+    answer = client.post("image/generate", body)
+    assert set(answer.json()["details"]) == {"_errors", *body}

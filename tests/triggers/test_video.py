@@ -1,0 +1,210 @@
+"""The trigger, run as the triggerer runs it: out of its row, on an event loop, against the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.triggers.video import VeniceVideoTrigger, completed_jobs
+from tests.running import run_trigger, stored
+
+TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
+PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
+
+
+@pytest.fixture
+def hook(venice_connection: str) -> VeniceHook:
+    return VeniceHook(venice_connection)
+
+
+def wait(*jobs: Any, seconds: float = 30, **arguments: Any) -> dict[str, Any]:
+    """Run a trigger for these jobs, out of its row, and return its event."""
+    return run_trigger(stored(VeniceVideoTrigger(jobs, deadline=time.time() + seconds, **arguments)))
+
+
+def test_it_waits_and_reads_no_media(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    event = wait(job)
+    assert event["status"] == "success"
+    (done,) = completed_jobs(event)
+    assert done.is_completed()
+    assert done.queue_id == job.queue_id
+    assert done.metadata is not None
+    polls = venice_simulator.journal.polls(job.queue_id)
+    assert 2 <= len(polls) <= 12
+    assert done.metadata.file_size == polls[-1].size
+    assert venice_simulator.journal.deletion_requests == []
+
+
+def test_its_row_holds_no_link_that_can_be_read(hook: VeniceHook) -> None:
+    job = hook.queue(PRIVATE)
+    assert job.download_url is not None
+    trigger = VeniceVideoTrigger([job])
+    row = json.dumps(trigger.serialize())
+    assert job.queue_id in row
+    assert job.download_url not in row
+    event = run_trigger(stored(trigger))
+    assert job.download_url not in json.dumps(event)
+    (done,) = completed_jobs(event)
+    assert hook.delete_media(done) is True  # the link came through, encrypted
+
+
+def test_one_failure_does_not_hide_the_others(hook: VeniceHook) -> None:
+    good = hook.queue(TEXT)
+    bad = hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
+    stuck = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    event = wait(good, bad, stuck, seconds=4)
+    assert event["status"] == "error"
+    assert [job["queue_id"] for job in event["jobs"]] == [good.queue_id, bad.queue_id, stuck.queue_id]
+    assert [job["status"] for job in event["jobs"]] == ["completed", "failed", "processing"]
+    assert "Video generation failed" in event["jobs"][1]["error"]
+    assert "error" not in event["jobs"][0]
+    with pytest.raises(VideoGenerationError) as failure:
+        completed_jobs(event)
+    assert bad.queue_id in str(failure.value)
+    assert stuck.queue_id in str(failure.value)
+    assert failure.value.status_code == 400
+    assert failure.value.queue_id == bad.queue_id
+
+
+def test_the_deadline_is_a_time_of_day(hook: VeniceHook) -> None:
+    job = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    started = time.monotonic()
+    event = wait(job, seconds=1)
+    assert time.monotonic() - started < 5
+    assert event["status"] == "timeout"
+    with pytest.raises(VideoTimeoutError, match=job.queue_id):
+        completed_jobs(event)
+    # One that was restarted after the deadline looks once, and gives up.
+    assert wait(job, seconds=-100)["status"] == "timeout"
+    done = hook.wait_for_completion(hook.queue(TEXT))
+    assert wait(done, seconds=-100)["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 503, "html": True},
+        {"drop_before": True},
+        {"drop_after": True},
+        {"bad_json": True},
+        {"html": True},
+        {"status": 429, "headers": {"retry-after": "1"}},
+    ],
+    ids=lambda fault: "+".join(fault),
+)
+def test_it_outlasts_what_passes(fault: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", **fault, times=2)
+    assert wait(job)["status"] == "success"
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 410, 422])
+def test_it_fails_at_once_on_what_cannot_heal(status: int, hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", status=status, times=None)
+    event = wait(job)
+    assert event["status"] == "error"
+    assert event["failures"][0]["status_code"] == status
+    assert len(venice_simulator.journal.polls(job.queue_id)) == 1
+
+
+def test_a_policy_refusal_comes_with_all_that_was_said(hook: VeniceHook) -> None:
+    job = hook.queue(model="veo3.1-fast-text-to-video", prompt="[simulate: refund] x", duration=4)
+    with pytest.raises(VideoGenerationError) as refusal:
+        completed_jobs(wait(job))
+    assert refusal.value.error_type == "provider_content_policy"
+    assert refusal.value.credits_refunded is True
+    assert refusal.value.recommended_model
+    assert "refunded" in str(refusal.value)
+
+
+def test_a_broken_connection_is_an_event_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"model": "wan-2-7-text-to-video", "queue_id": "1"}
+    event = run_trigger(VeniceVideoTrigger([job], venice_conn_id="no_such_connection"))
+    assert event["status"] == "error"
+    with pytest.raises(VeniceError, match="no_such_connection"):
+        completed_jobs(event)
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps({"conn_type": "venice"}))
+    with pytest.raises(VeniceError, match="password is empty"):
+        completed_jobs(run_trigger(VeniceVideoTrigger([job])))
+
+
+@pytest.mark.parametrize("event", [None, {}, {"status": "done"}, "success"])
+def test_an_unknown_event_fails_loudly(event: Any) -> None:
+    with pytest.raises(VeniceError, match="unknown status"):
+        completed_jobs(event)
+
+
+def test_no_job_is_done_at_once(venice_connection: str) -> None:
+    assert completed_jobs(wait(venice_conn_id=venice_connection)) == []
+
+
+def test_progress_is_logged_when_it_changes(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = hook.queue({**TEXT, "prompt": "[simulate: slow] x"})
+    capsys.readouterr()
+    wait(job, poll_interval=0.01)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "is processing" in line]
+    assert 1 <= len(lines) <= 12
+    assert len(lines) < len(venice_simulator.journal.polls(job.queue_id))
+    assert " s remaining" in lines[0]
+    assert lines[0].split("is processing")[1] != lines[-1].split("is processing")[1]
+
+
+@pytest.mark.parametrize("count", [30])
+def test_triggers_of_one_process_share_a_session(
+    count: int, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    from airflow_provider_venice.transport import asynchronous
+
+    jobs = [hook.queue(TEXT) for _ in range(count)]
+    sessions: set[int] = set()
+
+    async def run(trigger: VeniceVideoTrigger) -> str:
+        async for event in trigger.run():
+            return str(event.payload["status"])
+        return "no event"
+
+    async def all_of_them() -> list[str]:
+        waits = [asyncio.create_task(run(VeniceVideoTrigger([job], deadline=time.time() + 60))) for job in jobs]
+        while not all(task.done() for task in waits):
+            sessions.update(id(entry.transport) for entry in asynchronous._shared.values())
+            await asyncio.sleep(0.01)
+        return [task.result() for task in waits]
+
+    assert asyncio.run(all_of_them()) == ["success"] * count
+    assert len(sessions) == 1
+    assert asynchronous._shared == {}
+    assert venice_simulator.journal.refusals == []
+
+
+def test_a_cancelled_trigger_leaves_nothing_behind(hook: VeniceHook) -> None:
+    from airflow_provider_venice.transport import asynchronous
+
+    job = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+
+    async def cancel() -> None:
+        async def first_event() -> None:
+            async for _ in VeniceVideoTrigger([job]).run():
+                return
+
+        waiting = asyncio.create_task(first_event())
+        await asyncio.sleep(0.3)
+        assert len(asynchronous._shared) == 1
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert asynchronous._shared == {}
+
+    asyncio.run(cancel())
+    assert not hook.retrieve(job).is_completed()
