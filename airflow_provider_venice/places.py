@@ -31,6 +31,8 @@ _PACKAGES = {
 class LocalPlace:
     """A path of this machine."""
 
+    partial_suffix = ".part"
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
@@ -107,6 +109,8 @@ class ObjectPlace:
         self.name: str = path.name
         self.location = str(path)
         self.key: str = path.path
+        # The store takes the type of the object from the name of the file that is uploaded.
+        self.partial_suffix = f".part{Path(self.name).suffix}"
         # Not ObjectStoragePath.open: that would report every look at a file as lineage.
         self.fs: Any = path.fs
 
@@ -128,6 +132,17 @@ class ObjectPlace:
             raise IsADirectoryError(errno.EISDIR, "is a directory", str(self))
         return int(info["size"])
 
+    def check_folder(self) -> None:
+        """Raise ``OSError`` when there is no such bucket; in other stores folders are made."""
+        if self.path.protocol in _ATOMIC_PUT:
+            bucket = self.key.lstrip("/").partition("/")[0]
+            # Who may write to a bucket may not always look at it.
+            with contextlib.suppress(PermissionError):
+                try:
+                    self.fs.info(bucket)
+                except FileNotFoundError:
+                    raise OSError(errno.EINVAL, "there is no such bucket", bucket) from None
+
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open the object for reading."""
         return cast("AbstractContextManager[BinaryIO]", self.fs.open(self.key, "rb"))
@@ -146,7 +161,7 @@ class ObjectPlace:
             return
         folder, slash, _ = self.key.rpartition("/")
         # Without the wildcard characters, which fsspec's move would expand.
-        name = re.sub(r"[*?\[\]]", "_", file.name)
+        name = re.sub(r"[*?\[\]]", "_", f"{file.name}.part")
         key = f"{folder}{slash}{name}"
         try:
             self.fs.put_file(str(file), key)

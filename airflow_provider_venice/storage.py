@@ -49,11 +49,14 @@ class PartialFile:
 
     :param directory: where to put it; the directory for temporary files by default.
     :param name: the final name. A process that is killed leaves ``.name.<random>.part``, never the name.
+    :param suffix: in place of ``.part``.
     """
 
-    def __init__(self, directory: str | os.PathLike[str] | None = None, name: str = "video.mp4") -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str] | None = None, name: str = "video.mp4", suffix: str = ".part"
+    ) -> None:
         # Cut, as a name has at most 255 bytes and a character up to four.
-        self.path = Path(directory or tempfile.gettempdir(), f".{name[:50]}.{secrets.token_hex(4)}.part")
+        self.path = Path(directory or tempfile.gettempdir(), f".{name[:50]}.{secrets.token_hex(4)}{suffix}")
         self.size = 0
         self._expected_size: int | None = None
         self._hash = hashlib.sha256()
@@ -146,8 +149,7 @@ def _checked_place(target: object, *, overwrite: bool) -> LocalPlace | ObjectPla
     with explained(place):
         if place.size() is not None and not overwrite:
             raise taken(place)
-        if isinstance(place, LocalPlace):
-            place.check_folder()
+        place.check_folder()
     return place
 
 
@@ -166,7 +168,7 @@ def store_video(target: object, receive: Callable[[PartialFile], None], *, overw
     place = _checked_place(target, overwrite=overwrite)
     with explained(place):
         directory = place.make_staging()
-    with PartialFile(directory, place.name) as partial:
+    with PartialFile(directory, place.name, place.partial_suffix) as partial:
         receive(partial)
         metadata = partial.check()
         # Not explained as a wrong request: the video is paid by now, and a later try may store it.

@@ -71,10 +71,11 @@ class Store(MemoryFileSystem):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.store = {}
-        self.pseudo_dirs = [""]
+        self.pseudo_dirs = ["", "/bucket"]
         self.fault: BaseException | None = None
         self.lost = 0
         self.listing: set[str] | None = None
+        self.uploaded: list[str] = []
 
     def info(self, path: str, **kwargs: Any) -> Any:
         # Like the real ones, it believes a listing that it has made before.
@@ -88,6 +89,7 @@ class Store(MemoryFileSystem):
         self.listing = None
 
     def put_file(self, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> None:
+        self.uploaded.append(lpath)
         data = Path(lpath).read_bytes()
         self.pipe_file(rpath, data[: len(data) - self.lost])  # type: ignore[no-untyped-call]
         if self.fault:
@@ -302,6 +304,18 @@ class TestRemote:
         attach("s3", conn_id=tmp_path.name, fs=store)
         with pytest.raises(VideoDownloadError, match=f"{len(clip) - 1} bytes, but {len(clip)} were stored"):
             store_video(f"s3://{tmp_path.name}@bucket/a.mp4", sending(clip))
+
+    def test_a_bucket_that_is_not_there_is_told_before_the_download(self, tmp_path: Path) -> None:
+        attach("s3", conn_id=tmp_path.name, fs=Store())
+        target = f"s3://{tmp_path.name}@nowhere/a.mp4"
+        assert "no such bucket: 'nowhere'" in problem(check_target, target)
+        assert "no such bucket: 'nowhere'" in problem(store_video, target, refuse)
+
+    def test_the_type_of_the_object_can_be_guessed(self, tmp_path: Path, clip: bytes) -> None:
+        store = Store()
+        attach("s3", conn_id=tmp_path.name, fs=store)
+        store_video(f"s3://{tmp_path.name}@bucket/a.mp4", sending(clip))
+        assert [Path(name).suffix for name in store.uploaded] == [".mp4"]
 
     def test_the_local_copy_is_gone(
         self, remote: str, clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

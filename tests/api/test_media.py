@@ -331,7 +331,7 @@ def test_a_reader_is_told_the_limit_and_a_larger_file_is_refused() -> None:
     assert files.limits == {"large.mp4": MAX_FILE_BYTES, "small.png": MAX_FILE_BYTES}
     assert caught.value.fields == {
         "body": "would have more than the 35 MB that the API takes (the other fields 0.2 MB, "
-        "video_url over 35.0 MB, image_url 0.0 MB); give large media as http(s) URLs"
+        "video_url 'large.mp4' over 35.0 MB, image_url 'small.png' 0.0 MB); give large media as http(s) URLs"
     }
 
 
