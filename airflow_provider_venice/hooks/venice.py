@@ -7,9 +7,10 @@ import random
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import BaseHook, get_hook_lineage_collector
 
 from airflow_provider_venice import storage
 from airflow_provider_venice.api import calls, constraints, media
@@ -218,6 +219,8 @@ class VeniceHook(BaseHook):
         transport, finished = self.get_conn(), sealing.unseal(job)
         stored = storage.store_video(path, lambda partial: download(transport, finished, partial), overwrite=overwrite)
         self.log.info("Stored %s: %s, %d bytes", finished, stored.path, stored.size)
+        location = stored.path if "://" in stored.path else Path(stored.path).as_uri()
+        get_hook_lineage_collector().add_output_asset(context=self, uri=location)
         return stored
 
     def get_video_data(self, job: JobLike, max_size: int = MAX_VIDEO_BYTES) -> bytes:

@@ -132,6 +132,17 @@ def test_a_private_clip_is_fetched_by_its_link(
     assert venice_simulator.journal.calls("complete") == []
 
 
+def test_a_stored_clip_is_told_to_lineage(hook: VeniceHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk import plugins_manager
+    from airflow.sdk.lineage import get_hook_lineage_collector
+
+    monkeypatch.setattr(plugins_manager, "get_hook_lineage_readers_plugins", lambda: [object()])
+    path = tmp_path / "clip.mp4"
+    hook.generate(TEXT, path=path)
+    outputs = [info.asset.uri for info in get_hook_lineage_collector().collected_assets.outputs]
+    assert [uri for uri in outputs if uri.startswith("file:/") and uri.endswith(str(path))]
+
+
 def test_generate_stores_the_clip(hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
     stored = hook.generate(TEXT, path=tmp_path / "clip.mp4", timeout=30)
     assert isinstance(stored, StoredVideo)
