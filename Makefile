@@ -1,0 +1,79 @@
+# Everything a developer needs: `make demo`, `make check`. The first call makes .venv by itself;
+# a machine needs make and a Python from 3.10 to 3.13 with venv, nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The Python that .venv is made of: PYTHON=..., or the first of these that really starts (a pyenv shim may
+# be on the PATH and fail) and is new enough for this package and old enough for Airflow.
+PYTHON ?= python3.12 python3.13 python3.11 python3.10 python3
+PYTHON_FITS := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
+
+# Airflow starts many processes: without bytecode each of them would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+# uv never fetches a Python, trusts whom the machine trusts (a company's proxy, say), and waits as long as a
+# slow mirror needs. It does not read pip's configuration: where pip is pointed at another index, so is uv.
+export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS ?= true
+export UV_HTTP_TIMEOUT ?= 180
+USE_PIPS_INDEX = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url \
+	2>/dev/null || true)}}; if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi
+
+# Arguments for pytest: make test ARGS="-k quote -x"
+ARGS ?=
+
+.PHONY: help demo test lint format types docs check clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
+
+$(STAMP): pyproject.toml
+	@python=; for candidate in $(PYTHON); do \
+		if "$$candidate" -c '$(PYTHON_FITS)' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "No Python from 3.10 to 3.13 with venv found (tried: $(PYTHON)). Install one (on Debian also" \
+			"python3-venv), or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -c '$(PYTHON_FITS)' >/dev/null 2>&1; then \
+		echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv --clear $(VENV); \
+	fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(USE_PIPS_INDEX); $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --upgrade \
+		--group dev --editable '.[simulator]'
+	@touch $@
+
+demo: $(STAMP) ## make a clip in a real Airflow, against the simulator; KEEP=1 leaves the UI open
+	@$(BIN)/python -m tests.system.demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: $(STAMP) ## run all tests; ARGS="-k quote" for some
+	@$(USE_PIPS_INDEX); $(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## check the types
+	$(BIN)/mypy
+
+docs: $(STAMP) ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+check: lint types test docs ## everything that must pass before a commit
+
+clean: ## remove everything that was made, .venv too
+	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis docs/_build dist \
+		demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""An environment for each older Airflow, made once with uv and kept beside ``.venv``."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Release:
+    """
+    An Airflow that is supported but not the newest.
+
+    :param minor: such as ``3.0``.
+    :param version: the patch release to test with.
+    :param resolved: the day whose packages fit it; later ones break it at start.
+    :param python_below: the first Python that is too new for it.
+    :param extra: more packages that it is usually installed with.
+    """
+
+    minor: str
+    version: str
+    resolved: str
+    python_below: tuple[int, int]
+    extra: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where its environment is kept."""
+        return ROOT / f".venv-{self.minor}"
+
+
+RELEASES = [
+    # Only with the FAB provider, as in its images, does 3.0 show any provider's own connection form.
+    Release("3.0", "3.0.6", "2025-09-10", (3, 13), extra=("apache-airflow-providers-fab",)),
+    Release("3.1", "3.1.8", "2026-03-20", (3, 14)),
+    Release("3.2", "3.2.2", "2026-06-20", (3, 14)),
+]
+
+#: The bridge below has left Python 3.10 behind.
+OLDEST_PYTHON = (3, 11)
+
+#: The bridge to newer names is not pinned to the day: older ones lack what this package calls.
+BRIDGE = "apache-airflow-providers-common-compat==1.23.*"
+
+
+def _version(python: str) -> tuple[int, int] | None:
+    try:
+        result = subprocess.run(
+            [python, "-c", "import sys; print(*sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+        major, minor = map(int, result.stdout.split())
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return major, minor
+
+
+def _candidates() -> Iterator[str]:
+    yield sys.executable
+    for minor in (12, 11):
+        yield f"python3.{minor}"
+        yield from sorted(glob.glob(str(Path.home() / f".pyenv/versions/3.{minor}.*/bin/python")))
+
+
+def find_python(release: Release) -> str:
+    """
+    Return an interpreter of this machine that the release can run on, this one if it will do.
+
+    :raises RuntimeError: when there is none.
+    """
+    for candidate in _candidates():
+        version = _version(candidate)
+        if version is not None and OLDEST_PYTHON <= version < release.python_below:
+            return candidate
+    newest = ".".join(map(str, release.python_below))
+    raise RuntimeError(
+        f"Airflow {release.version} needs a Python from 3.11 to below {newest}, and this machine has none on its "
+        "PATH or in ~/.pyenv/versions; install one (its environment is then made by itself)"
+    )
+
+
+def _uv() -> str:
+    beside = Path(sysconfig.get_path("scripts")) / "uv"
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is None:
+        raise RuntimeError("uv is not installed beside this Python; run the tests with `make test`")
+    return uv
+
+
+def environment(release: Release) -> Path:
+    """Return the Python of the release's environment; makes it if it is missing or differs from what is wanted."""
+    base, python = find_python(release), release.folder / "bin" / "python"
+    wanted = f"{release} {BRIDGE} {_version(base)} {hashlib.sha256((ROOT / 'pyproject.toml').read_bytes()).hexdigest()}"
+    stamp = release.folder / ".installed"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+
+    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
+
+    def uv(*arguments: str) -> None:
+        result = subprocess.run(
+            [_uv(), *arguments],
+            cwd=ROOT,
+            env={**env, "UV_PYTHON_DOWNLOADS": "never"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if result.returncode:
+            raise RuntimeError(f"uv {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
+
+    install = ("pip", "install", "--python", str(python), "--compile-bytecode")
+    uv("venv", "--clear", "--python", base, str(release.folder))
+    packages = (f"apache-airflow=={release.version}", "aiohttp", "asgiref", *release.extra)
+    uv(*install, "--exclude-newer", release.resolved, *packages)
+    uv(*install, "--no-deps", BRIDGE, "--editable", ".")
+    stamp.write_text(wanted)
+    return python

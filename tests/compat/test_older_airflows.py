@@ -1,0 +1,78 @@
+"""Every supported minor release of Airflow but the newest, which all the other tests run on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.compat.environments import RELEASES, ROOT, Release, environment
+from tests.system.clips import connection_to, make_clip
+from tests.system.stack import AirflowStack
+
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(1200)]
+
+IMPORT_ALL = """
+import importlib, json, pkgutil
+import airflow, airflow_provider_venice as package
+names = [m.name for m in pkgutil.walk_packages(package.__path__, "airflow_provider_venice.")]
+names = [name for name in names if ".simulator" not in name]  # it runs beside Airflow, not in it
+for name in names:
+    importlib.import_module(name)
+from airflow.providers_manager import ProvidersManager
+manager = ProvidersManager()
+hook = manager.hooks["venice"]
+print(json.dumps({
+    "airflow": airflow.__version__,
+    "modules": names,
+    "provider": manager.providers["airflow-provider-venice"].version,
+    "hook": hook.hook_class_name,
+    "hook_name": hook.hook_name,
+}))
+"""
+
+
+@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.minor)
+def release(request: pytest.FixtureRequest) -> Release:
+    chosen: Release = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def python(release: Release) -> Path:
+    return environment(release)
+
+
+def test_everything_imports_and_is_known(release: Release, python: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [python, "-c", IMPORT_ALL],
+        env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(tmp_path), "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    known = json.loads(result.stdout.splitlines()[-1])
+    assert known["airflow"] == release.version
+    assert known["hook"] == "airflow_provider_venice.hooks.venice.VeniceHook"
+    assert known["hook_name"] == "Venice.ai"
+    assert known["provider"]
+    assert {"airflow_provider_venice.operators.video", "airflow_provider_venice.triggers.video"} <= {*known["modules"]}
+
+
+def test_a_clip_from_end_to_end(python: Path, stack_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    shutil.copy(ROOT / "example_dags" / "venice_text_to_video.py", dags)
+    connections = {"venice_default": connection_to(stack_simulator)}
+    with AirflowStack(dags, python=python, connections=connections) as stack:
+        make_clip(stack, stack_simulator, tmp_path / "output")
+        form = stack.connection_form("venice")
+    assert form["standard_fields"]["password"]["title"] == "API key"
+    assert "poll_interval" in form["extra_fields"]

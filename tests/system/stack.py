@@ -1,0 +1,232 @@
+"""A real Airflow on this machine: scheduler, dag-processor, triggerer and api-server, each a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tests.system.rest import RestClient, StackError
+from tests.system.watchdog import processes_of
+
+ROOT = Path(__file__).parents[2]
+
+USER, PASSWORD = "admin", "admin"
+
+COMPONENTS: dict[str, Sequence[str]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+
+#: Airflow's own intervals, in seconds, are made for days of operation; a test has seconds.
+INTERVALS = {
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+    "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+    # The worker may report the end of a try this late. A deferred task that is already queued again by then is
+    # taken by the scheduler for one that ended without running, and fails.
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+}
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class AirflowStack(RestClient):
+    """
+    A running Airflow with a database and a home of its own, for the length of a ``with``.
+
+    :param dags_folder: a folder of DAG files, or several.
+    :param python: the interpreter whose Airflow is to run.
+    :param env: more environment, such as ``AIRFLOW__CORE__PARALLELISM``.
+    :param connections: connection id to URI or JSON.
+    :param lifetime: seconds after which all is ended whatever happens; ``None`` for as long as its owner lives.
+    """
+
+    def __init__(
+        self,
+        dags_folder: Path | str | Sequence[Path | str],
+        python: Path | str = sys.executable,
+        env: Mapping[str, str] | None = None,
+        connections: Mapping[str, str] | None = None,
+        lifetime: float | None = 3600,
+    ) -> None:
+        folders = [dags_folder] if isinstance(dags_folder, (str, Path)) else dags_folder
+        self.dags_folders = [Path(folder).resolve() for folder in folders]
+        self.lifetime = lifetime
+        self.python = str(Path(python).absolute())  # not resolved: a venv is its symbolic link
+        self.home = Path(tempfile.mkdtemp(prefix="airflow-stack-"))
+        self.database = self.home / "airflow.db"
+        super().__init__(f"http://127.0.0.1:{free_port()}", (USER, PASSWORD))
+        self._env = {**self._environment(), **(env or {})}
+        for conn_id, connection in (connections or {}).items():
+            self._env[f"AIRFLOW_CONN_{conn_id.upper()}"] = connection
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AIRFLOW") and name != "PYTHONDONTWRITEBYTECODE"
+        }
+        bundles = [
+            {
+                "name": f"dags-{number}",
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(folder)},
+            }
+            for number, folder in enumerate(self.dags_folders)
+        ]
+        passwords = self.home / "passwords.json"
+        passwords.write_text(json.dumps({USER: PASSWORD}))
+        settings = {
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "4",
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "CORE__TEST_CONNECTION": "Enabled",
+            "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.ui_url}/execution/",
+            "API__BASE_URL": self.ui_url,
+            "API__HOST": "127.0.0.1",
+            "API__PORT": self.ui_url.rsplit(":", 1)[1],
+            "API__WORKERS": "1",
+            "API__SECRET_KEY": secrets.token_hex(16),
+            "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+            **INTERVALS,
+        }
+        return {
+            **inherited,
+            "AIRFLOW_HOME": str(self.home),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        }
+
+    # Start and end
+
+    def __enter__(self) -> AirflowStack:
+        lifetime = [] if self.lifetime is None else [f"--lifetime={self.lifetime}"]
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-m", "tests.system.watchdog", "--grace=1", f"--remove={self.home}", *lifetime],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
+        migration = self._spawn("migrate", ("db", "migrate"))
+        if migration.wait(timeout=180) != 0:
+            raise StackError(f"airflow db migrate failed:\n{self.component_log('migrate')}")
+        with closing(sqlite3.connect(self.database)) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
+        for name in COMPONENTS:
+            self.restart(name)
+        self.wait_until(self.authorize, 120, "the api-server to answer")
+        self.wait_until(self.is_healthy, 120, "scheduler, dag-processor and triggerer to send a heartbeat")
+
+    def check(self) -> None:
+        """
+        Raise when a component ended that nobody killed.
+
+        :raises StackError: with the end of what it wrote.
+        """
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                raise StackError(f"{name} ended with {code}:\n{self.component_log(name)}")
+
+    def diagnose(self) -> str:
+        """Return the ends of what the components wrote."""
+        return "\n".join(f"--- {name}\n{self.component_log(name, 25)}" for name in COMPONENTS)
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        if self._watchdog is not None:
+            self._watchdog.communicate(timeout=60)  # closes the pipe, which is the sign to end everything
+            for process in self._processes.values():
+                process.wait(timeout=60)
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.home / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [self.python, "-m", "airflow", *arguments],
+                cwd=self.home,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        assert self._watchdog is not None
+        assert self._watchdog.stdin is not None
+        self._watchdog.stdin.write(f"{process.pid}\n".encode())
+        self._watchdog.stdin.flush()
+        return process
+
+    def kill(self, component: str, sig: signal.Signals = signal.SIGKILL) -> None:
+        """
+        End a component with everything it started, as a machine that goes down does.
+
+        :param component: ``scheduler``, ``dag-processor``, ``triggerer`` or ``api-server``.
+        :param sig: a gentler signal goes to the component's first process only.
+        """
+        process = self._processes.pop(component)
+        if sig is not signal.SIGKILL:
+            process.send_signal(sig)
+        else:
+            while remaining := processes_of([process.pid]):
+                for one in remaining:
+                    one.kill()
+                time.sleep(0.05)
+        process.wait(timeout=60)
+
+    def restart(self, component: str) -> None:
+        """Start a component that was killed."""
+        self._processes[component] = self._spawn(component, COMPONENTS[component])
+
+    def component_log(self, name: str, lines: int = 60) -> str:
+        """
+        Return the end of what a component wrote.
+
+        :param lines: how many lines at most.
+        """
+        text = (self.home / f"{name}.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
