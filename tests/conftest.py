@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         AIRFLOW__CORE__LOAD_EXAMPLES="False",
         AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
+        # A trigger's event waits for the worker's heartbeat; there is no worker in this process.
+        AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL="-1",
     )
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_venice.api import calls
@@ -81,6 +82,7 @@ class VeniceVideoTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         jobs = [VideoJob.of(job) for job in self.jobs]
+        earliest = time.monotonic() + conf.getint("workers", "min_heartbeat_interval", fallback=5) + 1
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
                 outcomes = await asyncio.gather(*(self._wait(transport, job) for job in jobs))
@@ -89,6 +91,9 @@ class VeniceVideoTrigger(BaseTrigger):
             # An exception that leaves a trigger makes Airflow retry the task, and a retry may pay again.
             self.log.exception("The wait for %d video jobs broke off", len(jobs))
             event = _event([(job, error) for job in jobs])
+        # A worker reports the end of the deferred try up to a heartbeat late. A task that is queued
+        # again by then is failed by the scheduler (seen on Airflow 3.2).
+        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
         yield TriggerEvent(event)
 
     async def _wait(self, transport: AsyncTransport, job: VideoJob) -> tuple[VideoJob, VeniceError | None]:

@@ -144,6 +144,17 @@ def test_an_unknown_event_fails_loudly(event: Any) -> None:
         completed_jobs(event)
 
 
+def test_its_event_comes_after_the_workers_last_heartbeat(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1")
+    job = hook.queue(TEXT)
+    venice_simulator.finish(job.queue_id)
+    started = time.monotonic()
+    assert wait(job)["status"] == "success"
+    assert time.monotonic() - started >= 2
+
+
 def test_no_job_is_done_at_once(venice_connection: str) -> None:
     assert completed_jobs(wait(venice_conn_id=venice_connection)) == []
 
