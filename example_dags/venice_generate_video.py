@@ -1,0 +1,42 @@
+"""
+### A clip from a text, in one task
+
+Check, price, queue, wait and download as one task, deferred while it waits. The shortest way to a
+clip. Once the clip is paid for, no retry buys it again: every later failure is final, and its
+message names the job, from which the clip can still be collected. Where downloads are to be
+retried by themselves, take the steps apart as `venice_text_to_video` does.
+"""
+
+from __future__ import annotations
+
+import os
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
+
+with DAG(
+    dag_id="venice_generate_video",
+    schedule=None,
+    doc_md=__doc__,
+    tags=["example", "venice"],
+    params={
+        "prompt": Param("A heron takes off from a misty lake, in slow motion", type="string", minLength=1),
+        "output_dir": Param(os.environ.get("VENICE_OUTPUT_DIR", "/tmp/venice"), type="string"),
+    },
+) as dag:
+    # [START howto_generate_video]
+    VeniceGenerateVideoOperator(
+        task_id="generate",
+        model="wan-2-7-text-to-video",
+        prompt="{{ params.prompt }}",
+        duration="5s",
+        resolution="720p",
+        # US dollars; above it the task fails before anything is queued.
+        max_cost=2.00,
+        # A path of the worker, or an object storage: s3://aws_default@bucket/clips/…
+        output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
+        # Wait in the triggerer, without a worker slot.
+        deferrable=True,
+    )
+    # [END howto_generate_video]

@@ -1,0 +1,203 @@
+"""Every example DAG is read, and run in a real Airflow's task runner against the simulator."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.examples.conftest import EXAMPLES, RunDag, check_clip
+
+# Airflow's own task runner imports a test client that asks for another HTTP library.
+pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient` is deprecated")
+
+FILES = sorted(EXAMPLES.glob("*.py"))
+
+#: Reads each DAG file as Airflow does, by itself, and prints its DAGs.
+READ = """
+import runpy, sys
+from airflow.sdk import DAG
+for file in sys.argv[1:]:
+    for value in runpy.run_path(file).values():
+        if isinstance(value, DAG):
+            value.validate()
+            assert value.doc_md and value.doc_md.startswith("\\n###"), value
+            print(value.dag_id)
+"""
+
+
+def test_each_file_is_read_without_a_warning() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", READ, *map(str, FILES)], capture_output=True, text=True, timeout=60
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert sorted(answer.stdout.split()) == [
+        "venice_compare_models",
+        "venice_generate_video",
+        "venice_human_approval",
+        "venice_image_to_video",
+        "venice_nightly_batch",
+        "venice_on_video_asset",
+        "venice_text_to_video",
+        "venice_video_asset",
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_the_documentation_shows_is_marked(file: Path) -> None:
+    lines = [line.strip() for line in file.read_text().splitlines()]
+    starts = [line.removeprefix("# [START ").rstrip("]") for line in lines if line.startswith("# [START ")]
+    ends = [line.removeprefix("# [END ").rstrip("]") for line in lines if line.startswith("# [END ")]
+    assert starts
+    assert starts == ends
+
+
+def test_text_to_video(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_text_to_video import dag
+
+    state, tasks = run_dag(dag, prompt="A kite over the dunes")
+    assert state == "success"
+    assert tasks == dict.fromkeys(("quote", "queue", "wait", "download"), "success")
+    (job,) = venice_simulator.jobs
+    assert job.prompt == "A kite over the dunes"
+    check_clip(tmp_path / "videos" / f"{job.queue_id}.mp4", seconds=5)
+    assert_paid(venice_simulator, "0.35")
+
+
+def test_text_to_video_above_its_budget(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_text_to_video import dag
+
+    state, tasks = run_dag(dag, max_cost=0.34)
+    assert state == "failed"
+    assert tasks == {"quote": "failed"} | dict.fromkeys(("queue", "wait", "download"), "upstream_failed")
+    assert_paid(venice_simulator)
+    assert not (tmp_path / "videos").exists()
+
+
+def test_generate_video(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_generate_video import dag
+
+    state, _ = run_dag(dag)
+    assert state == "success"
+    check_clip(only_clip(tmp_path), seconds=5)
+    assert_paid(venice_simulator, "0.35")
+
+
+def test_image_to_video(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_image_to_video import dag
+
+    state, _ = run_dag(dag)
+    assert state == "success"
+    clip = only_clip(tmp_path)
+    check_clip(clip, seconds=5)
+    picture = clip.with_suffix(".png")
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n")
+    assert_paid(venice_simulator, "0.02", "0.35")
+
+
+@pytest.mark.slow
+def test_nightly_batch(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_nightly_batch import dag
+
+    state, _ = run_dag(dag)
+    assert state == "success"
+    clips = clips_by_row(tmp_path)
+    assert sorted(clips) == [0, 1, 2]
+    assert {clip.stem.partition("-")[2] for clip in clips.values()} == {job.queue_id for job in venice_simulator.jobs}
+    check_clip(clips[0], seconds=5)
+    check_clip(clips[1], seconds=10)
+    check_clip(clips[2], seconds=5, size=(720, 1280))
+    assert_paid(venice_simulator, "0.35", "0.70", "0.35")
+
+
+@pytest.mark.slow
+def test_rows_of_a_batch_fail_alone(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_nightly_batch import dag
+
+    table = tmp_path / "prompts.csv"
+    prompts = ["A", "B [simulate: fail]", "C", "D [simulate: policy]", "E [simulate: flaky]"]
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["prompt", "seed"], *([prompt, 7] for prompt in prompts)])
+    state, tasks = run_dag(dag, prompts=str(table))
+    assert state == "failed"
+    steps = ("queue", "wait", "download")
+    assert {row: [tasks[f"clip.{step}[{row}]"] for step in steps] for row in range(5)} == {
+        0: ["success"] * 3,
+        1: ["success", "failed", "upstream_failed"],
+        2: ["success"] * 3,
+        3: ["failed", "upstream_failed", "upstream_failed"],
+        4: ["success"] * 3,
+    }
+    clips = clips_by_row(tmp_path)
+    assert sorted(clips) == [0, 2, 4]
+    for clip in clips.values():
+        check_clip(clip, seconds=5)
+    # The fourth was refused before it was charged.
+    assert_paid(venice_simulator, *["0.35"] * 4)
+
+
+def test_batch_above_its_budget(run_dag: RunDag, venice_simulator: VeniceSimulator) -> None:
+    from example_dags.venice_nightly_batch import dag
+
+    state, tasks = run_dag(dag, max_cost=1.39)
+    assert state == "failed"
+    assert tasks["quote"] == "failed"
+    assert_paid(venice_simulator)
+
+
+def test_the_cheapest_of_several_models(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_compare_models import dag
+
+    state, _ = run_dag(dag)
+    assert state == "success"
+    # Three models, of which two offer 5s and 10s and one offers 4s.
+    assert len(venice_simulator.journal.calls("quote")) == 5 + 1
+    (job,) = venice_simulator.jobs
+    assert job.model.id == "seedance-2-0-text-to-video-basic"
+    check_clip(only_clip(tmp_path), seconds=5, size=(854, 480))
+    assert_paid(venice_simulator, "0.30")
+
+
+def test_asset_producer(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_on_video_asset import producer
+
+    state, _ = run_dag(producer)
+    assert state == "success"
+    check_clip(only_clip(tmp_path), seconds=5)
+    assert_paid(venice_simulator, "0.35")
+
+
+def test_nobody_is_asked_below_the_limit(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_human_approval import dag
+
+    state, tasks = run_dag(dag, duration="5s", limit=0.35)
+    assert state == "success"
+    assert tasks == dict.fromkeys(("quote", "approve", "generate"), "success")
+    check_clip(only_clip(tmp_path), seconds=5)
+    assert_paid(venice_simulator, "0.35")
+
+
+def only_clip(tmp_path: Path) -> Path:
+    """Return the one clip, which must be alone in its folder but for pictures."""
+    (clip,) = (tmp_path / "videos").glob("*.mp4")
+    assert not list(clip.parent.glob(".*")), "nothing half-done is left behind"
+    return clip
+
+
+def clips_by_row(tmp_path: Path) -> dict[int, Path]:
+    """Return the clips of a batch by the number of their row."""
+    return {int(clip.name.partition("-")[0]): clip for clip in (tmp_path / "videos").rglob("*.mp4")}
+
+
+def assert_paid(simulator: VeniceSimulator, *dollars: str) -> None:
+    """Check what was charged, in any order, and that nothing was refused or lost."""
+    journal = simulator.journal
+    assert sorted(entry.charged for entry in journal.charges) == sorted(map(Decimal, dollars))
+    assert not journal.refusals
+    assert not journal.deletion_requests
+    assert not journal.unread_deletions
