@@ -113,7 +113,8 @@ class VideoRequest:
                 problems[field.name] = str(error)
         if not self.model:
             problems.setdefault("model", "is missing; name a video model such as 'wan-2-7-text-to-video'")
-        for name in set(self.extra_body or ()) & set(REQUEST_FIELDS):
+        extra = self.extra_body if isinstance(self.extra_body, Mapping) else {}
+        for name in set(extra) & set(REQUEST_FIELDS):
             problems.setdefault("extra_body", f"has {name!r}, which is a field of its own; set {name}= instead")
         raise_problems("the video request is not valid", problems)
 

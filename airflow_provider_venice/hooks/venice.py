@@ -48,7 +48,7 @@ class VeniceHook(BaseHook):
 
     The connection's password is the API key, its host the base URL if not the public one; its
     extra holds time-outs, retries, rate limits and polling (see the connection's documentation).
-    A request is a :class:`~airflow_provider_venice.api.model.VideoRequest`, a mapping, or keyword
+    A request is a :class:`~airflow_provider_venice.api.request.VideoRequest`, a mapping, or keyword
     arguments; a job is a :class:`~airflow_provider_venice.api.model.VideoJob` or its dictionary.
 
     :param venice_conn_id: the connection.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -23,6 +25,10 @@ T = TypeVar("T")
 
 #: Bytes per chunk. What is left of a chunk when a transfer breaks is lost.
 _CHUNK = 1 << 18
+
+
+#: The modules of urllib3 that log addresses.
+_TALKERS = ("connection", "connectionpool", "poolmanager", "util.retry")
 
 
 class Answer:
@@ -124,7 +130,7 @@ class BlockingTransport:
         with contextlib.ExitStack() as stack:
             # On a connection that was kept alive, a reset does not tell whether the request arrived.
             session = self._session if call.replayable else stack.enter_context(_Session())
-            with _telling(call):
+            with _telling(call), _discreet(call):
                 response = stack.enter_context(self._request(session, call, body))
             answer = Answer(response, call)
             if budget is not None:
@@ -152,6 +158,24 @@ class BlockingTransport:
             allow_redirects=call.is_link and call.method == "GET",
             stream=True,
         )
+
+
+@contextlib.contextmanager
+def _discreet(call: Call[Any]) -> Iterator[None]:
+    """Keep a private link out of the log: urllib3 writes down where it goes, and warns with the whole address."""
+    thread = threading.get_ident()
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    talkers = [logging.getLogger(f"urllib3.{name}") for name in _TALKERS] if call.is_link else []
+    for talker in talkers:
+        talker.addFilter(is_of_others)
+    try:
+        yield
+    finally:
+        for talker in talkers:
+            talker.removeFilter(is_of_others)
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def decode_extra(text: str | None) -> dict[str, Any]:
     """
     try:
         extra = json.loads(text) if text and text.strip() else {}
-    except ValueError:
+    except (RecursionError, ValueError):
         extra = None
     if not isinstance(extra, dict):
         raise VeniceRequestError("the connection's extra is not a JSON object", fields={"extra": "not a JSON object"})
@@ -112,7 +112,7 @@ def decode_extra(text: str | None) -> dict[str, Any]:
 
 
 def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     if not host:
         return DEFAULT_BASE_URL
     if "://" not in host:
@@ -128,7 +128,7 @@ def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
         problems["host"] = f"is no base URL; leave it empty for {DEFAULT_BASE_URL}"
     if port is None and connection.port:
         place = f"{place}:{connection.port}"
-    return f"{parts.scheme}://{place}{parts.path or '/api/v1'}"
+    return f"{parts.scheme}://{place}{parts.path.rstrip('/') or '/api/v1'}"
 
 
 def _positive(value: Any, *, whole: bool) -> float:

@@ -151,8 +151,7 @@ def test_no_minute_ever_sees_more_than_the_limit(limit: int, steps: list[tuple[s
         else:
             budget.observe(UNKNOWN, min(number, 60.0), now)
             closed_until = max(closed_until, now + min(number, 60.0))
-    for earlier, later in zip(used, used[limit:], strict=False):
-        assert later - earlier >= 60
+    assert all(later - earlier >= 60 for earlier, later in zip(used, used[limit:], strict=False))
 
 
 def test_a_full_budget_is_used_to_the_full() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import math
 import random
 import statistics
@@ -35,7 +37,9 @@ def running(elapsed: float | None, average: float | None) -> VideoJob:
     )
 
 
-def watch_job(seconds: float, average: float | None, *, seed: int = 0, poll_interval: float | None = None) -> list[float]:
+def watch_job(
+    seconds: float, average: float | None, *, seed: int = 0, poll_interval: float | None = None
+) -> list[float]:
     """Return when a job was looked at, in seconds from its start; the last look finds it done."""
     chance = random.Random(seed)
     watch = Watch(JOB, poll_interval=poll_interval)
@@ -81,11 +85,9 @@ def test_a_pause_keeps_the_floor_and_the_deadline(
 @given(at=st.floats(0, 1e6), failing=st.booleans())
 def test_patience_ends_with_the_deadline(at: float, failing: bool) -> None:
     watch = Watch(JOB, deadline=START)
+    look = functools.partial(watch.stumbled, DOWN) if failing else functools.partial(watch.saw, running(1, 1))
     with pytest.raises(VideoTimeoutError) as caught:
-        if failing:
-            watch.stumbled(DOWN, START + at, 0.5)
-        else:
-            watch.saw(running(1, 1), START + at, 0.5)
+        look(START + at, 0.5)
     error = caught.value
     assert (error.model, error.queue_id, error.can_heal) == ("wan", "q-7", True)
     assert "q-7" in str(error)
@@ -120,7 +122,9 @@ def test_a_thousand_jobs_spend_few_looks_and_little_time() -> None:
     assert statistics.quantiles(late, n=20)[-1] <= 20
 
 
-@pytest.mark.parametrize(("length", "average", "most", "late"), [(145, None, 25, 20), (3600, 145, 140, 33), (2, 3, 8, 1)])
+@pytest.mark.parametrize(
+    ("length", "average", "most", "late"), [(145, None, 25, 20), (3600, 145, 140, 33), (2, 3, 8, 1)]
+)
 def test_jobs_out_of_the_ordinary_are_found_as_well(
     length: float, average: float | None, most: int, late: float
 ) -> None:
@@ -131,7 +135,7 @@ def test_jobs_out_of_the_ordinary_are_found_as_well(
 
 def test_a_floor_is_kept_through_a_whole_job() -> None:
     looks = watch_job(145, 145, poll_interval=20)
-    assert min(later - earlier for earlier, later in zip(looks, looks[1:], strict=False)) >= 20
+    assert all(later - earlier >= 20 for earlier, later in itertools.pairwise(looks))
 
 
 def test_failures_back_off_and_a_good_look_forgets_them() -> None:
@@ -164,7 +168,9 @@ def lines(*jobs: VideoJob) -> list[str | None]:
 
 def test_news_are_told_once() -> None:
     unknown = dataclasses.replace(JOB, status="queued")
-    told = lines(unknown, unknown, running(0, 100), running(5, 100), running(10, 100), running(9, 100), running(10, 100))
+    told = lines(
+        unknown, unknown, running(0, 100), running(5, 100), running(10, 100), running(9, 100), running(10, 100)
+    )
     assert told == [
         "video job q-7 (wan) is queued",
         None,

@@ -223,7 +223,9 @@ def test_a_redirect_is_not_the_apis(status: int) -> None:
     assert "check the host" in str(error)
 
 
-@pytest.mark.parametrize("body", [b"", HTML, b"[]", b"1", b'{"cut": ', b"\xff", b"[" * 100_000, b'{"x": 1e9' + b"9" * 30])
+@pytest.mark.parametrize(
+    "body", [b"", HTML, b"[]", b"1", b'{"cut": ', b"\xff", b"[" * 100_000, b'{"x": 1e9' + b"9" * 30]
+)
 def test_a_success_that_is_no_object_is_not_the_apis(body: bytes) -> None:
     with pytest.raises(VeniceResponseError) as caught:
         reply(200, body).json()

@@ -87,6 +87,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("resolution", 720, "takes a string"),
     ("consents", "yes", "takes a mapping"),
     ("extra_body", ["x"], "takes a mapping"),
+    ("extra_body", 5, "takes a mapping"),
     ("extra_body", {"prompt": "x"}, "set prompt= instead"),
     ("model", "", "is missing"),
     ("model", None, "is missing"),
@@ -111,15 +112,16 @@ def test_all_wrong_values_are_named_at_once() -> None:
 
 @pytest.mark.parametrize(("name", "most"), LIST_LIMITS.items())
 def test_lists_are_limited(name: str, most: int) -> None:
-    assert len(getattr(VideoRequest(**{"model": "m", name: ["x"] * most}), name)) == most
+    assert len(getattr(VideoRequest.of({"model": "m", name: ["x"] * most}), name)) == most
     with pytest.raises(VeniceRequestError, match=f"{name} takes at most {most} entries, not {most + 1}"):
-        VideoRequest(**{"model": "m", name: ["x"] * (most + 1)})
+        VideoRequest.of({"model": "m", name: ["x"] * (most + 1)})
 
 
 def test_unknown_fields_are_named_with_the_known_ones() -> None:
+    row: dict[Any, Any] = {"model": "m", "promt": "x", None: ["cells too many"]}
     with pytest.raises(VeniceRequestError) as caught:
-        VideoRequest.of({"model": "m", "promt": "x", None: ["cells too many"]}, lenght=5)
-    assert caught.value.fields == {name: "unknown field" for name in ("None", "lenght", "promt")}
+        VideoRequest.of(row, lenght=5)
+    assert caught.value.fields == dict.fromkeys(("None", "lenght", "promt"), "unknown field")
     assert "extra_body" in str(caught.value)
     assert "aspect_ratio" in str(caught.value)
 

@@ -56,6 +56,7 @@ ENDPOINTS: dict[str, tuple[Callable[[VeniceSimulator], Call[Any]], Callable[[Any
     "revoke": (lambda venice: calls.delete_media(submitted(venice, PRIVATE)), lambda v: v in (True, False)),
 }
 PAYING = ("queue", "image")
+NOTHING = Decimal(0)
 PRICES = {"queue": Decimal("0.35"), "image": Decimal("0.02")}
 
 
@@ -84,7 +85,7 @@ def bench(request: pytest.FixtureRequest, venice: VeniceSimulator) -> Bench:
 def test_a_good_answer_is_a_value(bench: Bench, venice: VeniceSimulator, carry: Carry) -> None:
     assert bench.good(carry(venice.base_url).send(bench.call))
     assert bench.arrived == 1
-    assert bench.charged == PRICES.get(bench.endpoint, 0)
+    assert bench.charged == PRICES.get(bench.endpoint, NOTHING)
     key = venice.journal.calls(bench.endpoint)[-1].key
     assert (key is None) is (bench.endpoint == "revoke")
 
@@ -119,7 +120,7 @@ def test_a_refusal_is_final(bench: Bench, venice: VeniceSimulator, carry: Carry,
         )
         assert error.status_code == status
         assert not error.can_heal
-    assert (bench.arrived, bench.charged) == (1, 0)
+    assert (bench.arrived, bench.charged) == (1, NOTHING)
 
 
 #: What may have been acted upon, or was: (fault, whether it was, what is raised where it is not made again).
@@ -145,19 +146,19 @@ def test_what_costs_is_not_sent_again_and_all_else_is(
 ) -> None:
     fault, acted, kind = UNSURE[name]
     venice.fail(bench.endpoint, **fault)
-    carrier = carry(venice.base_url, read_timeout=0.3 if name == "hanging" else 5)
+    carrier = carry(venice.base_url, read_timeout=0.5 if name == "hanging" else 5)
     if bench.endpoint in PAYING:
         error = failure(carrier, bench.call)
         assert type(error) is kind
         assert getattr(error, "sent", True)
-        assert (bench.arrived, bench.charged) == (1, PRICES[bench.endpoint] if acted else 0)
+        assert (bench.arrived, bench.charged) == (1, PRICES[bench.endpoint] if acted else NOTHING)
         return
     assert bench.good(carrier.send(bench.call))
     # A finished clip is media, and the answer to a revocation has no body: neither has JSON to be cut.
     unharmed = (name == "cut JSON" and bench.endpoint in ("retrieve", "revoke")) or (
         name in ("HTML", "HTML after acting", "nothing") and bench.endpoint == "revoke"
     )
-    assert (bench.arrived, bench.charged) == (1 if unharmed else 2, 0)
+    assert (bench.arrived, bench.charged) == (1 if unharmed else 2, NOTHING)
 
 
 @pytest.mark.parametrize("endpoint", ["quote", "queue", "retrieve", "image"])
@@ -165,7 +166,7 @@ def test_a_rate_limit_is_waited_out_whatever_the_call(endpoint: str, venice: Ven
     bench = Bench(venice, endpoint)
     venice.fail(endpoint, status=429, times=2, headers={"retry-after": "0"})
     assert bench.good(carry(venice.base_url).send(bench.call))
-    assert (bench.arrived, bench.charged) == (3, PRICES.get(endpoint, 0))
+    assert (bench.arrived, bench.charged) == (3, PRICES.get(endpoint, NOTHING))
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-ratelimit-reset-requests": "7"}])
@@ -174,7 +175,7 @@ def test_a_rate_limit_that_takes_too_long_is_told(bench: Bench, carry: Carry, he
     error = failure(carry(bench.venice.base_url, retry_max_wait=5), bench.call)
     assert isinstance(error, VeniceRateLimitError)
     assert error.retry_after == (7 if headers else 30)
-    assert (bench.arrived, bench.charged) == (1, 0)
+    assert (bench.arrived, bench.charged) == (1, NOTHING)
 
 
 @pytest.mark.parametrize("attempts", [1, 2, None])
@@ -209,7 +210,7 @@ def test_the_budget_of_a_minute_is_kept(venice: VeniceSimulator, carry: Carry) -
     for _ in range(2):
         carrier.send(calls.retrieve(job))
     carrier.send(calls.queue(REQUEST.to_body()))  # comes out of another budget
-    transport = getattr(carrier, "transport", carrier)
+    transport: Any = getattr(carrier, "transport", carrier)
     now = time.time()
     assert 50 < transport._budgets["retrieve"].reserve(now) - now <= 60
 

@@ -70,7 +70,9 @@ def test_what_is_no_base_url_is_named_and_not_shown(host: str) -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [None, "", "  ", "two s3cr3ts", "schlüssel-s3cr3t", "s3cr3t\nX-Header: y", "s3cr3t\x7f"])
+@pytest.mark.parametrize(
+    "key", [None, "", "  ", "two s3cr3ts", "schlüssel-s3cr3t", "s3cr3t\nX-Header: y", "s3cr3t\x7f"]
+)
 def test_what_is_no_key_is_named_and_not_shown(key: str | None) -> None:
     with pytest.raises(VeniceRequestError) as caught:
         Settings.of(Connection(password=key), {})

@@ -1,0 +1,146 @@
+"""One session and one budget for all users of an account on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_venice.api import calls
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import VeniceError
+from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.transport import asynchronous
+from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
+from airflow_provider_venice.transport.settings import Settings
+from tests.transport.carriers import API_KEY, RawServer, answer
+
+QUOTE = calls.quote(VideoRequest(model="wan", duration=5))
+QUOTED = answer(200, '{"quote": 0.35}')
+LOOK = calls.retrieve(VideoJob("wan", "q-7"))
+RUNNING = answer(200, '{"status": "PROCESSING"}')
+
+
+def settings_for(url: str, **fields: Any) -> Settings:
+    return Settings(API_KEY, url, **fields)
+
+
+def is_open(transport: AsyncTransport) -> bool:
+    return not transport._session.closed
+
+
+async def test_many_users_share_one_session_until_the_last_has_left() -> None:
+    with RawServer(QUOTED, keep=True) as server:
+        seen: list[AsyncTransport] = []
+        full, gate = asyncio.Event(), asyncio.Event()
+
+        async def use() -> None:
+            async with shared_transport(settings_for(server.url)) as transport:
+                seen.append(transport)
+                if len(seen) == 50:
+                    full.set()
+                await transport.send(QUOTE)
+                await gate.wait()
+                await transport.send(QUOTE)
+
+        users = [asyncio.create_task(use()) for _ in range(50)]
+        await full.wait()
+        users[0].cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await users[0]
+        assert is_open(seen[0])
+        gate.set()
+        await asyncio.gather(*users[1:])
+        assert len(set(map(id, seen))) == 1
+        assert not is_open(seen[0])
+        assert asynchronous._shared == {}
+        async with shared_transport(settings_for(server.url)) as transport:
+            assert transport is not seen[0]
+            await transport.send(QUOTE)
+
+
+async def test_a_user_that_fails_leaves_as_well() -> None:
+    with RawServer(b"") as server:
+        with pytest.raises(VeniceError):
+            async with shared_transport(settings_for(server.url, retry_attempts=1)) as transport:
+                await transport.send(QUOTE)
+        assert transport._session.closed
+        assert asynchronous._shared == {}
+
+
+async def test_other_settings_have_another_session() -> None:
+    url = "http://127.0.0.1:9/api/v1"
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(shared_transport(Settings("a", url)))
+        again = await stack.enter_async_context(shared_transport(Settings("a", url)))
+        key = await stack.enter_async_context(shared_transport(Settings("b", url)))
+        limit = await stack.enter_async_context(shared_transport(Settings("a", url, retrieve_limit=5)))
+        assert first is again
+        assert len({id(first), id(key), id(limit)}) == 3
+    assert asynchronous._shared == {}
+
+
+def test_two_loops_do_not_share() -> None:
+    with RawServer(QUOTED, keep=True) as server:
+        settings, loops = settings_for(server.url), [asyncio.new_event_loop() for _ in range(2)]
+        entered = [shared_transport(settings) for _ in loops]
+        try:
+            transports = [
+                loop.run_until_complete(manager.__aenter__()) for loop, manager in zip(loops, entered, strict=True)
+            ]
+            for loop, transport in zip(loops, transports, strict=True):
+                assert loop.run_until_complete(transport.send(QUOTE)).estimated_cost
+            assert transports[0] is not transports[1]
+            for loop, manager in zip(loops, entered, strict=True):
+                loop.run_until_complete(manager.__aexit__(None, None, None))
+            assert all(transport._session.closed for transport in transports)
+        finally:
+            for loop in loops:
+                loop.close()
+        assert asynchronous._shared == {}
+
+
+async def test_one_who_is_cancelled_gives_back_the_slot() -> None:
+    with RawServer(RUNNING) as server:
+        async with shared_transport(settings_for(server.url, retrieve_limit=2)) as transport:
+            await transport.send(LOOK)
+            await transport.send(LOOK)
+            waiting = [asyncio.create_task(transport.send(LOOK)) for _ in range(20)]
+            await asyncio.sleep(0.05)
+            for task in waiting:
+                task.cancel()
+            assert all(
+                isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*waiting, return_exceptions=True)
+            )
+            now = time.time()
+            assert 50 < transport._budgets["retrieve"].reserve(now) - now <= 60
+        assert len(server.arrivals) == 2
+
+
+async def test_a_call_that_is_cancelled_on_the_wire_ends_at_once() -> None:
+    def hang(_: socket.socket) -> None:
+        time.sleep(1)
+
+    with RawServer(hang) as server:
+        async with shared_transport(settings_for(server.url)) as transport:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(transport.send(LOOK), 0.2)
+        assert len(server.arrivals) == 1
+
+
+async def test_a_slow_answer_does_not_hold_up_the_others(venice: VeniceSimulator) -> None:
+    venice.fail("quote", hang=5, match="wan-2-7-text-to-video", times=None)
+    slow = calls.quote(VideoRequest(model="wan-2-7-text-to-video", duration=5))
+    async with shared_transport(settings_for(venice.base_url)) as transport:
+        hanging = [asyncio.create_task(transport.send(slow)) for _ in range(150)]
+        await asyncio.sleep(0.3)
+        assert await transport.send(calls.list_models())
+        assert not any(task.done() for task in hanging)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
