@@ -130,8 +130,8 @@ class VeniceAPIError(VeniceError):
 
     @property
     def can_heal(self) -> bool:  # type: ignore[override]
-        """Rate limits and upstream failures pass; everything else stays as it is."""
-        return self.status_code == 429 or self.status_code >= 500
+        """Time-outs, rate limits and upstream failures pass; everything else stays as it is."""
+        return self.status_code in (408, 429) or self.status_code >= 500
 
 
 class VeniceRateLimitError(VeniceAPIError):
@@ -185,6 +185,11 @@ class VideoGenerationError(VeniceAPIError):
         super().__init__(message, status_code, **fields)
         self.model = model
         self.queue_id = queue_id
+
+    @property
+    def costs_nothing(self) -> bool:
+        """Whether the charge came back, and the same request may succeed when it is submitted anew."""
+        return self.credits_refunded is True and self.error_type != "provider_content_policy"
 
 
 class VeniceAmbiguousSubmission(VeniceError):

@@ -6,19 +6,49 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 
 
-def run_task(task: Any) -> Any:
+class MemoryStore(dict[str, Any]):
+    """A stand-in for Airflow's ``task_state_store``: plain JSON that outlives a try."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+@dataclass
+class Tries:
+    """What Airflow keeps of a task instance between its tries."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    max_tries: int = 2
+
+    def clear(self) -> None:
+        """Clear the task, as a user does."""
+        self.max_tries += 1
+
+
+def run_task(task: Any, tries: Tries | None = None) -> Any:
     """
     Execute a task and return its result; a deferral passes through JSON, as through the database.
 
     :param task: the operator or sensor.
+    :param tries: what earlier tries have left.
     """
-    context: dict[str, Any] = {"ti": None, "outlet_events": {}}
+    tries = tries or Tries()
+    context: dict[str, Any] = {
+        "ti": SimpleNamespace(max_tries=tries.max_tries),
+        "task_state_store": tries.store,
+        "outlet_events": {},
+    }
     method = task.execute
     arguments: dict[str, Any] = {}
     while True:

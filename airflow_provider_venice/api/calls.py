@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
@@ -20,7 +21,6 @@ from airflow_provider_venice.api.model import (
     VideoQuote,
 )
 from airflow_provider_venice.api.replies import Reply, raise_for_status
-from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceError,
     VeniceRequestError,
@@ -113,16 +113,20 @@ class Call(Generic[T]):
         return f"{self.method} {'the private link' if self.is_link else self.path}"
 
 
-def quote(request: VideoRequest) -> Call[VideoQuote]:
-    """Price a clip. Free."""
+def quote(body: Mapping[str, Any]) -> Call[VideoQuote]:
+    """
+    Price a clip. Free.
+
+    :param body: what prices it, with its media as URLs or data URLs.
+    """
 
     def parse(reply: Reply) -> VideoQuote:
         cost = _money(reply.json().get("quote"))
         if cost is None:
             raise reply.unreadable("has no price in 'quote'")
-        return VideoQuote(estimated_cost=cost, model=request.model)
+        return VideoQuote(estimated_cost=cost, model=body["model"])
 
-    return Call("POST", "/video/quote", parse, body=request.to_quote_body())
+    return Call("POST", "/video/quote", parse, body=body)
 
 
 def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
@@ -241,7 +245,12 @@ def list_models(kind: str = "video") -> Call[list[VideoModel]]:
         entries = reply.json().get("data")
         if not isinstance(entries, list):
             raise reply.unreadable("has no list of models in 'data'")
-        return [VideoModel.from_payload(e) for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+        models = []
+        for entry in entries:
+            # One that cannot be read must not hide the others.
+            with contextlib.suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                models.append(VideoModel.from_payload(entry))
+        return models
 
     return Call("GET", "/models", parse, params={"type": kind})
 

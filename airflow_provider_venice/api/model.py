@@ -227,6 +227,8 @@ class VideoModel:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> VideoModel:
         """Read one entry of ``/models?type=video``; what is missing is left at its default."""
+        if not isinstance(payload["id"], str):
+            raise TypeError("a model's id is text")
         spec = payload.get("model_spec") or {}
         limits = spec.get("constraints") or {}
         return cls(

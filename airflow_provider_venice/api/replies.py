@@ -153,8 +153,8 @@ def _consent_error(
     policy = _string(consent.get("policy_text")) if isinstance(consent, dict) else None
     roles = outer.get("face_media_roles")
     return VeniceConsentRequired(
-        f"{message}. A person has to accept the provider's policy first; then pass their attestation as consents=. "
-        f"The policy: {policy}",
+        f"{message.rstrip('.')}. A person has to accept the provider's policy first; then pass their attestation as "
+        f"consents=. The policy: {policy}",
         status,
         policy_text=policy,
         face_media_roles=[str(role) for role in roles] if isinstance(roles, list) else [],

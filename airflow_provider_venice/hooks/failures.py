@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
+from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VideoGenerationError
+
+
+class FinalAmbiguousSubmission(VeniceAmbiguousSubmission, AirflowFailException):
+    """An ambiguous submission that also stops a task of the user's own, where nothing else would."""
 
 
 @contextlib.contextmanager
@@ -15,28 +23,23 @@ def final_failures() -> Iterator[None]:
     try:
         yield
     except VeniceError as error:
-        if error.can_heal:
+        if error.can_heal or isinstance(error, AirflowFailException):
             raise
-        from airflow.providers.common.compat.sdk import AirflowFailException
-
         raise AirflowFailException(str(error)) from error
 
 
 @contextlib.contextmanager
-def after_payment(job: VideoJob | None = None) -> Iterator[None]:
+def told_how_to_collect(job: VideoJob, log: logging.Logger | Any) -> Iterator[None]:
     """
-    Turn every failure into ``AirflowFailException``: a retry of the task would buy the clip again.
+    Log how to collect a paid clip, when what is done with it fails.
 
-    :param job: the job that was paid for, to tell how to collect it; not where the failure tells it itself.
+    :param job: the job that was paid for.
+    :param log: the task's log.
     """
-    from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
-
     try:
         yield
-    except (AirflowFailException, AirflowSkipException):
+    except VideoGenerationError:
         raise
-    except (Exception, AirflowTaskTimeout) as error:
-        message = str(error) or type(error).__name__
-        if job is not None and not isinstance(error, (VideoGenerationError, VideoTimeoutError)):
-            message = f"{message}. {job.how_to_collect}"
-        raise AirflowFailException(message) from error
+    except Exception:
+        log.error("%s. A retry or a clear of this task takes it up, and pays nothing", job.how_to_collect)
+        raise

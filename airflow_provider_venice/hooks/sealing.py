@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,7 +64,9 @@ def mask(job: VideoJob) -> None:
     if job.download_url is not None:
         from airflow.sdk.log import mask_secret
 
+        # Other libraries log an address in parts.
         mask_secret(job.download_url)
+        mask_secret(urllib.parse.urlsplit(job.download_url).path)
 
 
 def can_seal() -> bool:

@@ -18,7 +18,6 @@ from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMod
 from airflow_provider_venice.api.polling import Watch
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
-    VeniceAmbiguousSubmission,
     VeniceAPIError,
     VeniceConnectionError,
     VeniceError,
@@ -26,6 +25,7 @@ from airflow_provider_venice.exceptions import (
     VeniceResponseError,
 )
 from airflow_provider_venice.hooks import form, sealing
+from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class VeniceHook(BaseHook):
 
         :raises VeniceRequestError: when the request is not valid.
         """
-        return self.get_conn().send(calls.quote(VideoRequest.of(request, **fields)))
+        body = VideoRequest.of(request, **fields).to_quote_body()
+        return self.get_conn().send(calls.quote(media.resolve_media(body, storage.read_media)))
 
     def check(self, request: RequestLike = None, **fields: Any) -> VideoModel:
         """
@@ -124,7 +125,8 @@ class VeniceHook(BaseHook):
         Submit a clip. It is charged now; the job that comes back is all that leads to it.
 
         :raises VeniceRequestError: when the request, or a file in it, is not valid; nothing was spent.
-        :raises VeniceAmbiguousSubmission: when the answer was lost: the job may exist, and be paid.
+        :raises VeniceAmbiguousSubmission: when the answer was lost: the job may exist, and be paid. It is an
+            ``AirflowFailException`` too, so that no retry of a task sends it again.
         :raises VeniceAPIError: when Venice refused; nothing was spent.
         """
         wanted = VideoRequest.of(request, **fields)
@@ -140,7 +142,7 @@ class VeniceHook(BaseHook):
             job = transport.send(call)
         except VeniceError as error:
             if _may_have_arrived(error):
-                raise VeniceAmbiguousSubmission(
+                raise FinalAmbiguousSubmission(
                     f"the submission to model {wanted.model!r} of {time.strftime('%F %T', time.gmtime(sent_at))} UTC "
                     f"may have been accepted and charged, but no job id came back ({error}). It is not sent again by "
                     "itself. Look at the usage page of the Venice account for a charge at that time; if there is "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
+from airflow_provider_venice.operators.submission import SubmissionMemory
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -33,12 +34,13 @@ def deliver(
     """
     from airflow_provider_venice.hooks.sealing import seal, unseal
 
-    finished = unseal(job)
-    stored = None if overwrite else _already_delivered(hook, finished, output_path)
+    finished, memory = unseal(job), SubmissionMemory(context)
+    stored = _already_delivered(hook, memory, finished, output_path, overwrite=overwrite)
     if stored is None:
         stored = hook.download(finished, output_path, overwrite=overwrite)
     else:
         task.log.info("%s is already there, whole: %s", finished, stored.path)
+    memory.delivered(finished, stored.to_dict())
     result = {**stored.to_dict(), "job": seal(finished)}
     _tell_outlets(task, context, result)
     if delete_media:
@@ -46,12 +48,19 @@ def deliver(
     return result
 
 
-def _already_delivered(hook: VeniceHook, job: VideoJob, output_path: Any) -> StoredVideo | None:
-    """Return the file that an earlier try has stored, if its size is the one that Venice announces."""
+def _already_delivered(
+    hook: VeniceHook, memory: SubmissionMemory, job: VideoJob, output_path: Any, *, overwrite: bool
+) -> StoredVideo | None:
+    """Return the file that an earlier try has stored: as it was noted, or of the size that Venice announces."""
     from airflow_provider_venice import storage
 
+    noted = memory.delivery(job)
+    if overwrite and noted is None:
+        return None
     stored = storage.existing_video(output_path)
-    if stored is None:
+    if stored is None or (noted is not None and noted["sha256"] == stored.sha256):
+        return stored
+    if overwrite:
         return None
     metadata = hook.retrieve(job).metadata
     if metadata is not None and metadata.file_size == stored.size:

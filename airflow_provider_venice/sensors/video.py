@@ -32,8 +32,9 @@ class VeniceVideoSensor(BaseSensorOperator):
     """
     Wait for a job, or for all jobs of a list, and return it, or them, completed.
 
-    By default it waits in the triggerer and holds no worker slot. A retry waits again: it costs
-    nothing. A job that ends without a video fails the task at once, with all that Venice said.
+    By default it waits in the triggerer and holds no worker slot. A job that ends without a video
+    fails the task at once, with all that Venice said; the others of a list are waited for first. When
+    the time is up, the task fails as every sensor does, without a retry: clear it to wait on.
 
     :param job: the job that a queue task returned, or a list of them. (templated)
     :param venice_conn_id: the connection. (templated)

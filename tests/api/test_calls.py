@@ -35,7 +35,7 @@ PRIVATE = VideoJob("wan-private", "q-8", download_url=LINK)
 IDENTITY = {"model": "wan", "queue_id": "q-7"}
 
 CALLS: dict[str, Call[Any]] = {
-    "quote": calls.quote(VideoRequest(model="wan", prompt="p", duration=5)),
+    "quote": calls.quote(VideoRequest(model="wan", prompt="p", duration=5).to_quote_body()),
     "queue": calls.queue({"model": "wan", "prompt": "p"}),
     "retrieve": calls.retrieve(JOB),
     "download": calls.download(JOB),
@@ -181,7 +181,6 @@ CROOKED: list[tuple[str, Any, str]] = [
     ("retrieve", {"status": None}, "no known 'status'"),
     ("link", {"status": "COMPLETED"}, "not a video"),
     ("models", {"data": {}}, "no list of models"),
-    ("models", {"data": [{"id": "x", "model_spec": [1]}]}, "unexpected form"),
     ("rate_limits", {"data": []}, "no 'data'"),
     ("balance", {"balances": 5}, "no 'balances'"),
     ("image", {"images": []}, "no image"),
@@ -196,6 +195,11 @@ def test_an_answer_that_is_not_the_apis_is_told(name: str, body: Any, problem: s
         CALLS[name].read(reply(200, body))
 
 
+def test_a_model_that_cannot_be_read_does_not_hide_the_others() -> None:
+    entries = [{"id": "x", "model_spec": [1]}, {"id": 7}, None, {"id": "good"}]
+    assert [model.id for model in CALLS["models"].read(reply(200, {"data": entries}))] == ["good"]
+
+
 ENDED = (400, 404, 410, 422)
 
 
@@ -207,7 +211,7 @@ def test_only_what_says_that_the_job_has_ended_ends_it(name: str, status: int) -
     error = caught.value
     assert isinstance(error, VideoGenerationError) is (status in ENDED)
     assert isinstance(error, VeniceRateLimitError) is (status == 429)
-    assert error.can_heal is (status == 429 or status >= 500)
+    assert error.can_heal is (status in (408, 429) or status >= 500)
     if isinstance(error, VideoGenerationError):
         assert error.queue_id == ("q-8" if name == "link" else "q-7")
 

@@ -142,7 +142,7 @@ def is_asked(stack: AirflowStack, run_id: str) -> bool:
 
 def answer(stack: AirflowStack, run_id: str, option: str) -> None:
     """Answer as a person does under Required Actions in the UI."""
-    stack._call("PATCH", f"api/v2/{question_path(run_id)}", json={"chosen_options": [option], "params_input": {}})
+    stack.patch(question_path(run_id), {"chosen_options": [option], "params_input": {}})
 
 
 def question_path(run_id: str) -> str:

@@ -136,10 +136,13 @@ def test_a_stored_clip_is_told_to_lineage(hook: VeniceHook, tmp_path: Path, monk
     from airflow.sdk import plugins_manager
     from airflow.sdk.lineage import get_hook_lineage_collector
 
+    # As where a plugin reads lineage; without one Airflow collects nothing.
     monkeypatch.setattr(plugins_manager, "get_hook_lineage_readers_plugins", lambda: [object()])
+    get_hook_lineage_collector.cache_clear()
     path = tmp_path / "clip.mp4"
     hook.generate(TEXT, path=path)
     outputs = [info.asset.uri for info in get_hook_lineage_collector().collected_assets.outputs]
+    get_hook_lineage_collector.cache_clear()
     assert [uri for uri in outputs if uri.startswith("file:/") and uri.endswith(str(path))]
 
 

@@ -62,7 +62,7 @@ def ask_to_pay(params: Mapping[str, Any]) -> None:
     request = VideoRequest.of(model=params["model"], prompt=params["prompt"], duration=params["duration"])
     transport = BlockingTransport(Settings(api_key=os.environ["VENICE_API_KEY"].strip()))
     try:
-        price = transport.send(calls.quote(request)).estimated_cost
+        price = transport.send(calls.quote(request.to_quote_body())).estimated_cost
     finally:
         transport.close()
     print(f"This clip ({request.model}, {request.duration}) costs ${price} of your Venice account.")

@@ -97,6 +97,10 @@ class RestClient:
 
         self.wait_until(is_known, timeout, f"DAG {dag_id}")
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change something; ``path`` is what follows ``/api/v2/``."""
+        return self._call("PATCH", f"api/v2/{path}", json=dict(body))
+
     def unpause(self, dag_id: str) -> None:
         """Let a DAG run."""
         self._call("PATCH", f"api/v2/dags/{dag_id}", params={"update_mask": "is_paused"}, json={"is_paused": False})

@@ -42,7 +42,10 @@ def submitted(venice: VeniceSimulator, request: VideoRequest = REQUEST) -> Video
 
 #: Per endpoint of the simulator: the call, and whether its result is what it should be.
 ENDPOINTS: dict[str, tuple[Callable[[VeniceSimulator], Call[Any]], Callable[[Any], bool]]] = {
-    "quote": (lambda _: calls.quote(REQUEST), lambda v: v == VideoQuote(Decimal("0.35"), model=REQUEST.model)),
+    "quote": (
+        lambda _: calls.quote(REQUEST.to_quote_body()),
+        lambda v: v == VideoQuote(Decimal("0.35"), model=REQUEST.model),
+    ),
     "queue": (lambda _: calls.queue(REQUEST.to_body()), lambda v: v.is_processing() and v.queue_id),
     "retrieve": (lambda venice: calls.retrieve(submitted(venice)), lambda v: v.is_completed() and v.metadata.file_size),
     "complete": (lambda venice: calls.delete_media(submitted(venice)), lambda v: v is True),
@@ -181,7 +184,7 @@ def test_a_rate_limit_that_takes_too_long_is_told(bench: Bench, carry: Carry, he
 @pytest.mark.parametrize("attempts", [1, 2, None])
 def test_patience_has_an_end(venice: VeniceSimulator, carry: Carry, attempts: int | None) -> None:
     venice.fail("quote", status=503, times=None)
-    error = failure(carry(venice.base_url), calls.quote(REQUEST), attempts=attempts)
+    error = failure(carry(venice.base_url), calls.quote(REQUEST.to_quote_body()), attempts=attempts)
     assert error.status_code == 503
     assert len(venice.journal.calls("quote")) == (attempts or 3)
 

@@ -18,7 +18,7 @@ from airflow_provider_venice.exceptions import (
 )
 from airflow_provider_venice.transport.policy import may_repeat
 
-QUOTE = calls.quote(VideoRequest(model="wan"))
+QUOTE = calls.quote(VideoRequest(model="wan").to_quote_body())
 QUEUE = calls.queue({"model": "wan"})
 
 #: What failed, whether a free call is made again, and whether one that costs is.

@@ -20,7 +20,7 @@ from airflow_provider_venice.transport.asynchronous import AsyncTransport, share
 from airflow_provider_venice.transport.settings import Settings
 from tests.transport.carriers import API_KEY, RawServer, answer
 
-QUOTE = calls.quote(VideoRequest(model="wan", duration=5))
+QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
 QUOTED = answer(200, '{"quote": 0.35}')
 LOOK = calls.retrieve(VideoJob("wan", "q-7"))
 RUNNING = answer(200, '{"status": "PROCESSING"}')
@@ -135,7 +135,7 @@ async def test_a_call_that_is_cancelled_on_the_wire_ends_at_once() -> None:
 
 async def test_a_slow_answer_does_not_hold_up_the_others(venice: VeniceSimulator) -> None:
     venice.fail("quote", hang=5, match="wan-2-7-text-to-video", times=None)
-    slow = calls.quote(VideoRequest(model="wan-2-7-text-to-video", duration=5))
+    slow = calls.quote(VideoRequest(model="wan-2-7-text-to-video", duration=5).to_quote_body())
     async with shared_transport(settings_for(venice.base_url)) as transport:
         hanging = [asyncio.create_task(transport.send(slow)) for _ in range(150)]
         await asyncio.sleep(0.3)

@@ -30,7 +30,7 @@ from airflow_provider_venice.exceptions import (
 )
 from tests.transport.carriers import API_KEY, Carry, RawServer, answer, failure
 
-QUOTE = calls.quote(VideoRequest(model="wan", duration=5))
+QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
 QUEUE = calls.queue({"model": "wan", "prompt": "p"})
 JOB = VideoJob("wan", "q-7")
 LOOK = calls.retrieve(JOB)

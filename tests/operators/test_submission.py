@@ -1,0 +1,223 @@
+"""No try pays twice: what a task does with what an earlier try has left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VideoTimeoutError
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.operators.video import (
+    VeniceDownloadVideoOperator,
+    VeniceGenerateVideoOperator,
+    VeniceQueueVideoOperator,
+)
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.running import Tries, run_task
+
+TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
+PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
+
+WAITS = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "in the worker"])
+BOTH = pytest.mark.parametrize("request_", [TEXT, PRIVATE], ids=["inline", "private"])
+
+
+class Killed(BaseException):
+    """The worker is gone; nothing of ours may catch this."""
+
+
+class KilledWhile:
+    """A store at which the worker is killed, before or after it has written."""
+
+    def __init__(self, tries: Tries, *, write: int, after: bool) -> None:
+        self.tries, self.write, self.after = tries, write, after
+
+    def __enter__(self) -> Tries:
+        store, writes = self.tries.store, 0
+        original = type(store).set
+
+        def fatal(key: str, value: Any) -> None:
+            nonlocal writes
+            writes += 1
+            if writes == self.write and not self.after:
+                raise Killed
+            original(store, key, value)
+            if writes == self.write:
+                raise Killed
+
+        store.set = fatal  # type: ignore[method-assign]
+        return self.tries
+
+    def __exit__(self, *_: object) -> None:
+        del self.tries.store.set
+
+
+@pytest.fixture
+def hook(venice_connection: str) -> VeniceHook:
+    return VeniceHook(venice_connection)
+
+
+def queue(**arguments: Any) -> VeniceQueueVideoOperator:
+    return VeniceQueueVideoOperator(task_id="queue", **{**TEXT, **arguments})
+
+
+def test_a_retry_returns_the_same_job(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    first = run_task(queue(), tries)
+    assert run_task(queue(), tries) == first
+    assert run_task(queue(prompt="edited since"), tries) == first
+    assert len(venice_simulator.journal.charges) == 1
+
+
+@pytest.mark.parametrize(("on_clear", "charges"), [("reattach", 1), ("resubmit", 2)])
+def test_a_clear_is_the_users_choice(
+    on_clear: str, charges: int, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    first = run_task(queue(on_clear=on_clear), tries)
+    tries.clear()
+    second = run_task(queue(on_clear=on_clear), tries)
+    assert (second == first) is (charges == 1)
+    # The retries of the cleared task belong to what it did.
+    assert run_task(queue(on_clear=on_clear), tries) == second
+    assert len(venice_simulator.journal.charges) == charges
+
+
+def test_a_refusal_leaves_nothing_behind(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    venice_simulator.fail("queue", status=402)
+    with pytest.raises(AirflowFailException, match="balance"):
+        run_task(queue(), tries)
+    assert tries.store == {}
+    assert run_task(queue(), tries)["queue_id"]
+
+
+@pytest.mark.parametrize("fault", [{"drop_after": True}, {"status": 503, "act": True}, {"bad_json": True}])
+def test_doubt_stops_every_retry_until_somebody_looks(
+    fault: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    venice_simulator.fail("queue", **fault)
+    with pytest.raises(AirflowFailException, match=r"for \$0.35.*may have been accepted") as doubt:
+        run_task(queue(max_cost=1), tries)
+    assert isinstance(doubt.value.__cause__, VeniceAmbiguousSubmission)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="clear the task to submit it again"):
+            run_task(queue(max_cost=1), tries)
+    assert len(venice_simulator.journal.charges) == 1
+    tries.clear()
+    assert run_task(queue(max_cost=1), tries)["queue_id"]
+    assert len(venice_simulator.journal.charges) == 2
+
+
+def test_who_prefers_a_second_bill_gets_the_clip(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    venice_simulator.fail("queue", drop_after=True)
+    with pytest.raises(VeniceAmbiguousSubmission):  # which Airflow retries
+        run_task(queue(on_ambiguous="resubmit"), tries)
+    assert run_task(queue(on_ambiguous="resubmit"), tries)["queue_id"]
+    assert len(venice_simulator.journal.charges) == 2
+
+
+@pytest.mark.parametrize(
+    ("write", "after", "charged", "then"),
+    [
+        (1, False, 0, "job"),
+        (1, True, 0, "doubt"),
+        (2, False, 1, "doubt"),
+        (2, True, 1, "job"),
+    ],
+    ids=["before the intent", "between intent and POST", "between POST and record", "after the record"],
+)
+def test_a_worker_killed_around_the_submission_is_charged_once(
+    write: int, after: bool, charged: int, then: str, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    with KilledWhile(tries, write=write, after=after), pytest.raises(Killed):
+        run_task(queue(), tries)
+    assert len(venice_simulator.journal.charges) == charged
+    if then == "doubt":
+        with pytest.raises(AirflowFailException, match="may have been accepted"):
+            run_task(queue(), tries)
+    else:
+        assert run_task(queue(), tries)["queue_id"] == venice_simulator.jobs[0].queue_id
+    assert len(venice_simulator.journal.charges) <= 1
+
+
+@WAITS
+@BOTH
+def test_a_retry_waits_for_the_same_clip_and_downloads_it(
+    request_: dict[str, Any], deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    tries = Tries()
+    task: dict[str, Any] = {"task_id": "generate", **request_, "output_path": tmp_path / "clip.mp4", "deferrable": deferrable}
+    with pytest.raises(VideoTimeoutError):
+        run_task(VeniceGenerateVideoOperator(**task, timeout=0), tries)
+    venice_simulator.finish()
+    result = run_task(VeniceGenerateVideoOperator(**task, timeout=30), tries)
+    assert Path(result["path"]).stat().st_size == result["size"]
+    assert len(venice_simulator.journal.charges) == 1
+
+
+@BOTH
+def test_a_delivered_clip_is_not_fetched_again_even_if_it_is_deleted(
+    request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    tries = Tries()
+    task: dict[str, Any] = {"task_id": "generate", **request_, "output_path": tmp_path / "clip.mp4", "deferrable": True}
+    first = run_task(VeniceGenerateVideoOperator(**task, delete_media=True), tries)
+    delivered = venice_simulator.journal.bytes_delivered
+    for overwrite in (False, True):
+        again = run_task(VeniceGenerateVideoOperator(**task, delete_media=True, overwrite=overwrite), tries)
+        assert (again["path"], again["sha256"]) == (first["path"], first["sha256"])
+    assert venice_simulator.journal.bytes_delivered == delivered
+    assert len(venice_simulator.journal.charges) == 1
+
+
+@BOTH
+def test_a_retried_download_finds_its_file(
+    request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    tries = Tries()
+    job = hook.wait_for_completion(hook.queue(request_))
+    task: dict[str, Any] = {"task_id": "download", "job": job, "output_path": tmp_path / "clip.mp4", "delete_media": True}
+    first = run_task(VeniceDownloadVideoOperator(**task), tries)
+    again = run_task(VeniceDownloadVideoOperator(**task), tries)
+    assert (again["path"], again["sha256"]) == (first["path"], first["sha256"])
+    # A file that was changed since is not taken for the clip, and the clip is gone.
+    (tmp_path / "clip.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes() + b"\x00\x00\x00\x08free")
+    with pytest.raises(AirflowFailException):
+        run_task(VeniceDownloadVideoOperator(**task), tries)
+
+
+@WAITS
+def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
+    deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    arguments = {"wait_for_completion": True, "deferrable": deferrable}
+    tries = Tries()
+    venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no", "credits_refunded": True}})
+    with pytest.raises(AirflowException, match="a retry submits it anew") as failure:
+        run_task(queue(**arguments), tries)
+    assert not isinstance(failure.value, (AirflowFailException, VeniceError))
+    assert run_task(queue(**arguments), tries)["status"] == "completed"
+    assert len(venice_simulator.journal.charges) == 2
+
+    tries = Tries()
+    venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no"}})
+    for _ in range(2):
+        with pytest.raises(AirflowFailException):
+            run_task(queue(**arguments), tries)
+    assert len(venice_simulator.journal.charges) == 3
+    tries.clear()
+    assert run_task(queue(**arguments), tries)["status"] == "completed"
+    assert len(venice_simulator.journal.charges) == 4
+
+
+@pytest.mark.parametrize("argument", ["on_clear", "on_ambiguous"])
+def test_a_choice_that_is_none_is_told_when_the_dag_is_read(argument: str) -> None:
+    with pytest.raises(ValueError, match=f"{argument} is 'maybe'"):
+        queue(**{argument: "maybe"})
