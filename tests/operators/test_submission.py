@@ -153,7 +153,8 @@ def test_a_retry_waits_for_the_same_clip_and_downloads_it(
     request_: dict[str, Any], deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
     tries = Tries()
-    task: dict[str, Any] = {"task_id": "generate", **request_, "output_path": tmp_path / "clip.mp4", "deferrable": deferrable}
+    task: dict[str, Any] = {"task_id": "generate", **request_, "deferrable": deferrable}
+    task["output_path"] = tmp_path / "clip.mp4"
     with pytest.raises(VideoTimeoutError):
         run_task(VeniceGenerateVideoOperator(**task, timeout=0), tries)
     venice_simulator.finish()
@@ -183,7 +184,8 @@ def test_a_retried_download_finds_its_file(
 ) -> None:
     tries = Tries()
     job = hook.wait_for_completion(hook.queue(request_))
-    task: dict[str, Any] = {"task_id": "download", "job": job, "output_path": tmp_path / "clip.mp4", "delete_media": True}
+    task: dict[str, Any] = {"task_id": "download", "job": job, "delete_media": True}
+    task["output_path"] = tmp_path / "clip.mp4"
     first = run_task(VeniceDownloadVideoOperator(**task), tries)
     again = run_task(VeniceDownloadVideoOperator(**task), tries)
     assert (again["path"], again["sha256"]) == (first["path"], first["sha256"])

@@ -143,7 +143,8 @@ class TestQueue:
     def test_a_failed_wait_never_pays_again(
         self, deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator
     ) -> None:
-        waiting: dict[str, Any] = {"task_id": "queue", "wait_for_completion": True, "deferrable": deferrable, "timeout": 2}
+        waiting: dict[str, Any] = {"task_id": "queue", "wait_for_completion": True, "timeout": 2}
+        waiting["deferrable"] = deferrable
         stuck, failed = Tries(), Tries()
         for _ in range(2):
             with pytest.raises(VideoTimeoutError, match="goes on at Venice"):  # which Airflow retries
