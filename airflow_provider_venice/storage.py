@@ -129,8 +129,13 @@ class PartialFile:
         metadata = read_metadata(self.file, expected_size=self._expected_size)
         if metadata.file_size != self.size:
             raise VideoDownloadError(f"{metadata.file_size} bytes lie on the disk, but {self.size} bytes were received")
-        os.fsync(self.file.fileno())
+        self.sync()
         return metadata
+
+    def sync(self) -> None:
+        """Bring all bytes to the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
 
 def check_target(target: object, *, overwrite: bool = False) -> None:
@@ -219,3 +224,19 @@ def read_media(value: object, limit: int) -> tuple[str, bytes]:
             raise VeniceRequestError(f"no such file {str(place)!r}")
         with place.open() as file:
             return str(place), file.read(limit + 1)
+
+
+def store_text(target: object, text: str) -> str:
+    """
+    Write a small text file, replacing what lies there, and return where it lies.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string.
+    :param text: its content, written as UTF-8.
+    :raises VeniceRequestError: when the target cannot be used.
+    """
+    place = find_place(target)
+    with explained(place), PartialFile(place.make_staging(), place.name, place.partial_suffix) as partial:
+        partial.write(text.encode())
+        partial.sync()
+        place.publish(partial.path, overwrite=True)
+    return place.location

@@ -27,7 +27,8 @@ with DAG(
     },
 ) as dag:
     # [START howto_image_to_video]
-    @task
+    # An image is paid for as well, and a task of one's own remembers nothing: no retry draws it twice.
+    @task(retries=0)
     def draw(prompt: str, target: str) -> str:
         """Draw the first frame, store it, and return its path. Venice charges for every picture."""
         picture = VeniceHook().generate_image("grok-imagine-image", prompt, format="png")

@@ -30,6 +30,8 @@ class Tries:
 
     store: MemoryStore = field(default_factory=MemoryStore)
     max_tries: int = 2
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    upstream: dict[str, list[Any]] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Clear the task, as a user does."""
@@ -45,7 +47,16 @@ def run_task(task: Any, tries: Tries | None = None) -> Any:
     """
     tries = tries or Tries()
     context: dict[str, Any] = {
-        "ti": SimpleNamespace(max_tries=tries.max_tries),
+        "ti": SimpleNamespace(
+            max_tries=tries.max_tries,
+            dag_id="dag",
+            run_id="run",
+            task_id=task.task_id,
+            map_index=-1,
+            xcom_pull=lambda **pull: tries.upstream.get(pull["key"]),
+            xcom_push=lambda key, value: tries.xcoms.update({key: json.loads(json.dumps(value))}),
+        ),
+        "dag": SimpleNamespace(task_ids=["queue", task.task_id]),
         "task_state_store": tries.store,
         "outlet_events": {},
     }

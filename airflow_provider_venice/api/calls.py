@@ -124,7 +124,7 @@ def quote(body: Mapping[str, Any]) -> Call[VideoQuote]:
         cost = _money(reply.json().get("quote"))
         if cost is None:
             raise reply.unreadable("has no price in 'quote'")
-        return VideoQuote(estimated_cost=cost, model=body["model"])
+        return VideoQuote(estimated_cost=cost, model=body["model"], balance=_balance(reply))
 
     return Call("POST", "/video/quote", parse, body=body)
 
@@ -147,6 +147,7 @@ def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
             queue_id=queue_id,
             download_url=link if isinstance(link, str) and link else None,
             queued_at=reply.head.received_at,
+            balance_before=None if (balance := _balance(reply)) is None else float(balance),
         )
 
     return Call("POST", "/video/queue", parse, body=body, replayable=False, budget="queue")
@@ -302,6 +303,11 @@ def _raise_for_job(reply: Reply, job: VideoJob) -> None:
     if reply.head.status in _JOB_ENDED:
         raise_for_status(reply, VideoGenerationError, about=job, model=job.model, queue_id=job.queue_id)
     raise_for_status(reply, about=job)
+
+
+def _balance(reply: Reply) -> Decimal | None:
+    """US dollars on the account before this request."""
+    return _money(reply.head.headers.get("x-venice-balance-usd"))
 
 
 def _money(value: Any) -> Decimal | None:

@@ -49,12 +49,14 @@ class VideoQuote:
 
     :param estimated_cost: US dollars.
     :param currency: always ``"USD"``.
+    :param balance: US dollars on the account when it was asked, where Venice told.
     :param model: the model that was asked for.
     """
 
     estimated_cost: Decimal
     currency: str = "USD"
     model: str | None = None
+    balance: Decimal | None = None
     estimated_duration: float | None = None
     pricing_breakdown: Mapping[str, Any] | None = None
     cost_components: Mapping[str, Any] | None = None
@@ -85,6 +87,9 @@ class VideoJob:
     :param error: why the job failed.
     :param error_code: the server's code or type of that failure.
     :param metadata: what is known of the clip.
+    :param request: what was asked for, media by name or size only.
+    :param estimated_cost: the quoted US dollars, where somebody asked.
+    :param balance_before: US dollars on the account before the charge, where Venice told.
     """
 
     model: str
@@ -101,6 +106,9 @@ class VideoJob:
     error: str | None = None
     error_code: str | None = None
     metadata: VideoMetadata | None = None
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
+    estimated_cost: float | None = None
+    balance_before: float | None = None
 
     @classmethod
     def of(cls, job: VideoJob | Mapping[str, Any]) -> VideoJob:

@@ -154,6 +154,10 @@ class VideoRequest:
         body = {name: getattr(self, name) for name in REQUEST_FIELDS if name not in skipped}
         return {**_set_only(body), **(self.extra_body or {})}
 
+    def describe(self) -> dict[str, Any]:
+        """Return what was set as plain JSON for a record: bytes and data URLs by their size only."""
+        return {name: _described(value) for name, value in _set_only(dataclasses.asdict(self)).items()}
+
     def to_quote_body(self) -> dict[str, Any]:
         """Return the body of ``/video/quote``: only what prices the clip."""
         return _set_only({name: getattr(self, name) for name in QUOTE_FIELDS})
@@ -183,6 +187,18 @@ def _named(values: Mapping[str, Any]) -> dict[str, Any]:
         if named.setdefault("image_url", image) is not image:
             raise VeniceRequestError("image and image_url are the same field; give one of them")
     return named
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _described(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_described(inner) for inner in value]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"{len(value)} bytes"
+    if isinstance(value, str) and value[:5].lower() == "data:":
+        return f"{value.partition(',')[0]},… ({len(value)} characters)"
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
 def _is_blank(value: Any) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
-from airflow_provider_venice.exceptions import VeniceBudgetError, VeniceRequestError
 
 if TYPE_CHECKING:
     from airflow_provider_venice.hooks.venice import VeniceHook
@@ -49,9 +49,17 @@ class VideoRequestOperator(VeniceOperator):
 
     :param request: a ``VideoRequest`` or a mapping of its fields. (templated)
     :param max_cost: most US dollars to spend; above it the task fails before anything is queued. (templated)
+    :param min_balance: least US dollars that must be left on the account afterwards. (templated)
     """
 
-    template_fields: Sequence[str] = (*VeniceOperator.template_fields, "request", "max_cost", "image", *REQUEST_FIELDS)
+    template_fields: Sequence[str] = (
+        *VeniceOperator.template_fields,
+        "request",
+        "max_cost",
+        "min_balance",
+        "image",
+        *REQUEST_FIELDS,
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json", "extra_body": "json"}
 
     def __init__(
@@ -59,6 +67,7 @@ class VideoRequestOperator(VeniceOperator):
         *,
         request: Any = None,
         max_cost: Decimal | float | str | None = None,
+        min_balance: Decimal | float | str | None = None,
         model: str | None = None,
         prompt: str | None = None,
         duration: str | int | None = None,
@@ -94,6 +103,7 @@ class VideoRequestOperator(VeniceOperator):
         super().__init__(**kwargs)
         self.request = request
         self.max_cost = max_cost
+        self.min_balance = min_balance
         self.image = image
         # One attribute per field, because Airflow renders and expands attributes.
         for name in REQUEST_FIELDS:
@@ -109,38 +119,26 @@ class VideoRequestOperator(VeniceOperator):
         fields = {name: getattr(self, name) for name in ("image", *REQUEST_FIELDS)}
         return VideoRequest.of(self.request if request is None else request, **fields)
 
-    def check_cost(self, cost: Decimal, what: str) -> None:
+    @property
+    def budget(self) -> Budget:
         """
-        Compare a price with ``max_cost``.
+        The limits that the arguments set.
+
+        :raises VeniceRequestError: when one is not an amount.
+        """
+        return Budget.of(max_cost=self.max_cost, min_balance=self.min_balance)
+
+    def check_budget(self, cost: Decimal, what: str, balance: Decimal | None) -> None:
+        """
+        Compare a price with ``max_cost``, and what it leaves with ``min_balance``.
 
         :param cost: US dollars.
         :param what: what costs that, for the message.
-        :raises VeniceBudgetError: when it is above.
+        :param balance: US dollars on the account, where the quote told it; else it is asked for.
+        :raises VeniceBudgetError: with the figures, when a limit is passed.
         """
-        limit = self._max_cost()
-        if limit is not None and cost > limit:
-            raise VeniceBudgetError(
-                f"{what} costs ${cost}, which is above max_cost=${limit}; nothing was queued. "
-                "Raise max_cost, or choose a shorter clip, a lower resolution or another model",
-                quote=cost,
-                max_cost=limit,
-            )
-
-    @property
-    def is_priced(self) -> bool:
-        """Whether there is a limit, so that a price is needed."""
-        return self._max_cost() is not None
-
-    def _max_cost(self) -> Decimal | None:
-        text = "" if self.max_cost is None else str(self.max_cost).strip()
-        if not text:
-            return None
-        try:
-            limit = Decimal(text)
-        except InvalidOperation:
-            limit = Decimal("NaN")
-        if not limit.is_finite() or limit < 0:
-            raise VeniceRequestError(
-                f"max_cost is {self.max_cost!r}; give US dollars, such as 2.50", fields={"max_cost": "not an amount"}
-            )
-        return limit
+        budget = self.budget
+        if budget.min_balance is not None and balance is None:
+            told = self.hook.balance()["balances"].get("usd")
+            balance = None if told is None else Decimal(told)
+        budget.check(cost, what, balance)

@@ -17,6 +17,9 @@ from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, Venice
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+#: XCom key of the job, pushed as soon as it is known: a task that is killed keeps it until its next try.
+JOB_KEY = "venice_job"
+
 _KEY = "venice_submission"
 _DELIVERY_KEY = "venice_delivery"
 

@@ -87,6 +87,13 @@ class VeniceVideoTrigger(BaseTrigger):
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
                 outcomes = await asyncio.gather(*(self._wait(transport, job) for job in jobs))
             event = _event(outcomes)
+        except asyncio.CancelledError:
+            # A user has marked or cleared the task, or the triggerer ends, or hands over to another.
+            # None of that ends a job, and nothing is deleted or cancelled for it.
+            for job in jobs:
+                paid = "" if job.estimated_cost is None else f" (${job.estimated_cost})"
+                self.log.warning("The wait for %s%s ends here. %s", job, paid, job.how_to_collect)
+            raise
         except Exception as error:
             # An exception that leaves a trigger makes Airflow retry the task, and a retry may pay again.
             self.log.exception("The wait for %d video jobs broke off", len(jobs))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from airflow_provider_venice.operators.video import (
     VeniceDownloadVideoOperator,
     VeniceGenerateVideoOperator,
     VeniceQueueVideoOperator,
+    VeniceQuoteVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.running import Tries, run_task
@@ -223,3 +226,94 @@ def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
 def test_a_choice_that_is_none_is_told_when_the_dag_is_read(argument: str) -> None:
     with pytest.raises(ValueError, match=f"{argument} is 'maybe'"):
         queue(**{argument: "maybe"})
+
+
+def test_the_job_is_an_xcom_as_soon_as_it_is_known(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    prompt = "[simulate: stuck] x"
+    with pytest.raises(VideoTimeoutError):
+        run_task(queue(prompt=prompt, wait_for_completion=True, timeout=0, max_cost=1, deferrable=True), tries)
+    job = tries.xcoms["venice_job"]
+    assert job["queue_id"] == venice_simulator.jobs[0].queue_id
+    assert job["estimated_cost"] == 0.35
+    assert job["balance_before"] == 100
+    assert job["request"] == {"model": TEXT["model"], "prompt": prompt, "duration": "5s"}
+
+
+class TestManifest:
+    @BOTH
+    def test_it_lies_beside_the_clip_and_tells_all(
+        self, request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+    ) -> None:
+        task: dict[str, Any] = {"task_id": "generate", **request_, "seed": 7, "deferrable": True, "validate": False}
+        result = run_task(
+            VeniceGenerateVideoOperator(**task, output_path=tmp_path / "clip.mp4", max_cost=1, manifest=True)
+        )
+        text = (tmp_path / "clip.mp4.json").read_text()
+        record = json.loads(text)
+        assert {name: record[name] for name in ("path", "size", "sha256", "metadata")} == {
+            name: result[name] for name in ("path", "size", "sha256", "metadata")
+        }
+        assert record["status"] == "stored"
+        assert record["queue_id"] == venice_simulator.jobs[0].queue_id
+        assert record["request"]["prompt"] == TEXT["prompt"]
+        assert record["seed"] == 7
+        assert record["estimated_cost"] > 0
+        assert record["balance_before"] == 100
+        assert record["queued_at"] <= record["detected_at"] <= record["stored_at"]
+        assert (record["dag_id"], record["run_id"], record["task_id"], record["map_index"]) == (
+            "dag",
+            "run",
+            "generate",
+            -1,
+        )
+        assert venice_simulator.jobs[0].token not in text
+
+    def test_a_download_writes_one_too(self, hook: VeniceHook, tmp_path: Path) -> None:
+        job = run_task(queue(wait_for_completion=True, deferrable=True, max_cost=1))
+        run_task(
+            VeniceDownloadVideoOperator(
+                task_id="download", job=job, output_path=f"file://{tmp_path}/clip.mp4", manifest=True
+            )
+        )
+        record = json.loads((tmp_path / "clip.mp4.json").read_text())
+        assert record["request"]["prompt"] == TEXT["prompt"]
+        assert record["estimated_cost"] == 0.35
+
+    def test_a_refunded_clip_is_recorded(self, hook: VeniceHook, tmp_path: Path) -> None:
+        task = VeniceGenerateVideoOperator(
+            task_id="generate",
+            **{**TEXT, "prompt": "[simulate: refund] x"},
+            output_path=tmp_path / "clip.mp4",
+            manifest=True,
+            deferrable=True,
+        )
+        with pytest.raises(AirflowFailException):
+            run_task(task)
+        record = json.loads((tmp_path / "clip.mp4.json").read_text())
+        assert record["status"] == "failed"
+        assert record["refunded"] is True
+        assert record["error_type"] == "provider_content_policy"
+        assert record["queue_id"] in record["error"]
+        assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4.json"]
+
+    def test_media_is_told_by_its_size_only(self, hook: VeniceHook, tmp_path: Path) -> None:
+        frame = base64.b64decode(
+            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+        )
+        image: dict[str, Any] = {"model": "wan-2-7-image-to-video", "prompt": "x", "duration": 5, "image": frame}
+        job = run_task(VeniceQueueVideoOperator(task_id="queue", **image))
+        assert job["request"]["image_url"] == f"{len(frame)} bytes"
+
+
+class TestBalance:
+    def test_what_must_be_left_is_left(self, hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+        with pytest.raises(AirflowFailException, match=r"costs \$0.35 of a balance of \$100.*min_balance=\$99.66"):
+            run_task(queue(min_balance="99.66"))
+        assert venice_simulator.journal.calls("queue") == []
+        assert run_task(queue(min_balance=99.65))["estimated_cost"] == 0.35
+
+    def test_a_batch_counts_as_a_whole(self, hook: VeniceHook) -> None:
+        with pytest.raises(AirflowFailException, match=r"batch of 3 clips costs \$1.05.*min_balance=\$99"):
+            run_task(VeniceQuoteVideoOperator(task_id="quote", request=[TEXT] * 3, min_balance=99))
+        assert run_task(VeniceQuoteVideoOperator(task_id="quote", request=[TEXT] * 2, min_balance=99))

@@ -72,7 +72,12 @@ class RestClient:
         return self._call("GET", f"api/v2/{path}", params=params)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        answer = self._http.request(method, f"{self.ui_url}/{path}", timeout=60, **arguments)
+        # SQLite turns away whoever writes while others do, and nothing has happened then.
+        for pause in (0.2, 0.5, 1.0, 2.0, 4.0, None):
+            answer = self._http.request(method, f"{self.ui_url}/{path}", timeout=60, **arguments)
+            if pause is None or answer.status_code != 500 or "Database error" not in answer.text:
+                break
+            time.sleep(pause)
         if not answer.ok:
             raise StackError(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
         return answer.json()
@@ -105,13 +110,13 @@ class RestClient:
         """Let a DAG run."""
         self._call("PATCH", f"api/v2/dags/{dag_id}", params={"update_mask": "is_paused"}, json={"is_paused": False})
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run of a DAG, as soon as it is known, and return the run's id."""
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
+        """Start a run of a DAG, as soon as it is known, and return the run's id: a given one, or Airflow's choice."""
         self.wait_for_dag(dag_id)
         self.unpause(dag_id)
-        run = self._call("POST", f"api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf or {})})
-        run_id: str = run["dag_run_id"]
-        return run_id
+        body = {"logical_date": None, "conf": dict(conf or {}), **({"dag_run_id": run_id} if run_id else {})}
+        started: str = self._call("POST", f"api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return started
 
     def state(self, dag_id: str, run_id: str) -> str:
         """Return a run's state."""
@@ -175,6 +180,10 @@ class RestClient:
         """Clear a task, as a user does in the UI, so that it runs again."""
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
         self._call("POST", f"api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Mark a task failed, as a user does in the UI."""
+        self.patch(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": "failed"})
 
     def connection_form(self, conn_type: str) -> dict[str, Any]:
         """Return the form that the UI shows for a connection type."""

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import psutil
+
 from tests.system.rest import RestClient, StackError
 from tests.system.watchdog import processes_of
 
@@ -217,6 +219,20 @@ class AirflowStack(RestClient):
                     one.kill()
                 time.sleep(0.05)
         process.wait(timeout=60)
+
+    def kill_worker(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """End the processes that run a task, its supervisor first, as a machine that is lost does."""
+        (pid,) = (
+            ti["pid"]
+            for ti in self.task_instances(dag_id, run_id)
+            if (ti["task_id"], ti["map_index"]) == (task_id, map_index)
+        )
+        task = psutil.Process(pid)
+        supervisor = task.parent()
+        if supervisor is None or supervisor.pid == self._processes["scheduler"].pid:
+            raise StackError(f"{task} of {run_id} has no supervisor")
+        for process in (supervisor, task):
+            process.kill()
 
     def restart(self, component: str) -> None:
         """Start a component that was killed."""

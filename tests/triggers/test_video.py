@@ -172,7 +172,7 @@ def test_progress_is_logged_when_it_changes(
     assert lines[0].split("is processing")[1] != lines[-1].split("is processing")[1]
 
 
-@pytest.mark.parametrize("count", [30])
+@pytest.mark.parametrize("count", [10])
 def test_triggers_of_one_process_share_a_session(
     count: int, hook: VeniceHook, venice_simulator: VeniceSimulator
 ) -> None:
