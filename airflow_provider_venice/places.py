@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -158,6 +160,7 @@ class ObjectPlace:
             raise taken(self)
         if self.path.protocol in _ATOMIC_PUT:
             self.fs.put_file(str(file), self.key)
+            self._check_digest(file)
             return
         folder, slash, _ = self.key.rpartition("/")
         # Without the wildcard characters, which fsspec's move would expand.
@@ -173,6 +176,25 @@ class ObjectPlace:
             with contextlib.suppress(Exception):
                 self.fs.rm_file(key)
             raise
+
+    def _check_digest(self, file: Path) -> None:
+        """
+        Compare ``file`` with the MD5 digest that the store has made of the object, if it tells one.
+
+        Google and Azure do. The ETag of S3 is a digest only under conditions that it does not
+        tell; S3 checks an upload itself, against the checksum that came with it.
+        """
+        self.fs.invalidate_cache()
+        info = self.fs.info(self.key)
+        told = info.get("md5Hash") or (info.get("content_settings") or {}).get("content_md5")
+        if not told:
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        with file.open("rb") as content:
+            while chunk := content.read(1 << 20):
+                digest.update(chunk)
+        if (base64.b64decode(told) if isinstance(told, str) else bytes(told)) != digest.digest():
+            raise VideoDownloadError(f"{self} does not hold the bytes that were uploaded; look after the storage")
 
 
 def find_place(target: object) -> LocalPlace | ObjectPlace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import itertools
@@ -76,6 +77,7 @@ class Store(MemoryFileSystem):
         self.lost = 0
         self.listing: set[str] | None = None
         self.uploaded: list[str] = []
+        self.told: dict[str, Any] = {}
 
     def info(self, path: str, **kwargs: Any) -> Any:
         # Like the real ones, it believes a listing that it has made before.
@@ -83,7 +85,7 @@ class Store(MemoryFileSystem):
             self.listing = set(self.store)
         if path in set(self.store) - self.listing:
             raise FileNotFoundError(path)
-        return super().info(path, **kwargs)  # type: ignore[no-untyped-call]
+        return {**super().info(path, **kwargs), **self.told}  # type: ignore[no-untyped-call]
 
     def invalidate_cache(self, path: str | None = None) -> None:
         self.listing = None
@@ -310,6 +312,21 @@ class TestRemote:
         target = f"s3://{tmp_path.name}@nowhere/a.mp4"
         assert "no such bucket: 'nowhere'" in problem(check_target, target)
         assert "no such bucket: 'nowhere'" in problem(store_video, target, refuse)
+
+    @pytest.mark.parametrize("form", ["google", "azure"])
+    def test_the_digest_that_a_store_tells_is_compared(self, form: str, tmp_path: Path, clip: bytes) -> None:
+        store = Store()
+        attach("gs", conn_id=tmp_path.name, fs=store)
+        for data, whole in ((clip, True), (clip + b"x", False)):
+            digest = hashlib.md5(data).digest()
+            told = base64.b64encode(digest).decode()
+            store.told = {"md5Hash": told} if form == "google" else {"content_settings": {"content_md5": digest}}
+            target = f"gs://{tmp_path.name}@bucket/{whole}.mp4"
+            if whole:
+                assert store_video(target, sending(clip)).size == len(clip)
+            else:
+                with pytest.raises(VideoDownloadError, match="does not hold the bytes"):
+                    store_video(target, sending(clip))
 
     def test_the_type_of_the_object_can_be_guessed(self, tmp_path: Path, clip: bytes) -> None:
         store = Store()

@@ -151,8 +151,9 @@ class VeniceHook(BaseHook):
                     sent_at=sent_at,
                 ) from error
             raise
-        sealing.mask(job)
+        # First of all, so that it is known whatever happens next.
         self.log.info("Queued %s", job)
+        sealing.mask(job)
         return job
 
     def retrieve(self, job: JobLike) -> VideoJob:
