@@ -96,8 +96,10 @@ class VideoQueueingOperator(VideoRequestOperator):
         if past.failure is not None:
             if not cleared and not past.costs_nothing:
                 raise VeniceError(f"{past.failure}. Clear the task to buy another clip")
-            self.log.info("%s failed; another one is bought", job)
-            return None
+            if past.costs_nothing or self.on_clear == "resubmit" or not self._is_there(job):
+                self.log.warning("%s has ended without a video: another clip is bought", job)
+                return None
+            memory.remember(dataclasses.replace(past, failure=None))
         if cleared and self.on_clear == "resubmit":
             self.log.warning("The task was cleared: another clip is bought beside %s, bought %s", job, past.price)
             return None
@@ -111,6 +113,15 @@ class VideoQueueingOperator(VideoRequestOperator):
             ". To buy another clip when the task is cleared, set on_clear='resubmit'" if cleared else "",
         )
         return job
+
+    def _is_there(self, job: VideoJob) -> bool:
+        """Look once more at a job that was taken for ended: buying another one for it should not rest on one answer."""
+        try:
+            self.hook.retrieve(job)
+        except VideoGenerationError as error:
+            self.log.info("%s", error)
+            return False
+        return True
 
     def _queued(self, memory: SubmissionMemory, request: VideoRequest) -> VideoJob:
         """Check and price, then queue; every check comes before the charge, and a note of it, too."""

@@ -16,6 +16,7 @@ from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.polling import Watch
 from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
     VeniceConnectionError,
     VeniceError,
     VideoGenerationError,
@@ -149,6 +150,7 @@ def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
     :param event: what the trigger yielded.
     :raises VideoTimeoutError: when the time was up for some, and no other failed.
     :raises VideoGenerationError: when some failed; it carries what the server said of the first.
+    :raises VeniceAPIError: when some could not be looked at, and nobody knows how they stand.
     :raises VeniceError: when it is no event of ours, or the trigger itself broke.
     """
     status = event.get("status") if isinstance(event, Mapping) else None
@@ -163,8 +165,11 @@ def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
         raise VideoTimeoutError(message, model=first["model"], queue_id=first["queue_id"])
     if first.get("status_code") is None:
         raise VeniceError(message)
-    fields = {name: first.get(name) for name in ("model", "queue_id", *_FAILURE_FIELDS)}
-    raise VideoGenerationError(message, **fields)
+    fields = {name: first.get(name) for name in _FAILURE_FIELDS}
+    ended = [job["queue_id"] for job in event["jobs"] if job.get("status") == "failed"]
+    if first["queue_id"] not in ended:
+        raise VeniceAPIError(message, **fields)
+    raise VideoGenerationError(message, model=first["model"], queue_id=first["queue_id"], **fields)
 
 
 def _event(outcomes: Sequence[tuple[VideoJob, Exception | None]]) -> dict[str, Any]:

@@ -182,6 +182,19 @@ def test_a_delivered_clip_is_not_fetched_again_even_if_it_is_deleted(
 
 
 @BOTH
+def test_a_file_that_was_published_and_not_noted_is_found_all_the_same(
+    request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    job = hook.wait_for_completion(hook.queue(request_))
+    task: dict[str, Any] = {"task_id": "download", "job": job, "output_path": tmp_path / "clip.mp4"}
+    first = run_task(VeniceDownloadVideoOperator(**task), Tries())
+    assert run_task(VeniceDownloadVideoOperator(**task), Tries())["sha256"] == first["sha256"]
+    (tmp_path / "clip.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes() + b"\x00\x00\x00\x08free")
+    with pytest.raises(AirflowFailException, match="overwrite=True"):
+        run_task(VeniceDownloadVideoOperator(**task), Tries())
+
+
+@BOTH
 def test_a_retried_download_finds_its_file(
     request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
@@ -202,7 +215,7 @@ def test_a_retried_download_finds_its_file(
 def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
     deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator
 ) -> None:
-    arguments = {"wait_for_completion": True, "deferrable": deferrable}
+    arguments: dict[str, Any] = {"wait_for_completion": True, "deferrable": deferrable}
     tries = Tries()
     venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no", "credits_refunded": True}})
     with pytest.raises(AirflowException, match="a retry submits it anew") as failure:
@@ -217,9 +230,19 @@ def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
         with pytest.raises(AirflowFailException):
             run_task(queue(**arguments), tries)
     assert len(venice_simulator.journal.charges) == 3
+    # A clear looks once more before it buys: that answer was wrong.
     tries.clear()
     assert run_task(queue(**arguments), tries)["status"] == "completed"
-    assert len(venice_simulator.journal.charges) == 4
+    assert len(venice_simulator.journal.charges) == 3
+
+    tries = Tries()
+    arguments["prompt"] = "[simulate: fail] x"
+    for cleared, charges in ((False, 4), (False, 4), (True, 5)):
+        if cleared:
+            tries.clear()
+        with pytest.raises(AirflowFailException):
+            run_task(queue(**arguments), tries)
+        assert len(venice_simulator.journal.charges) == charges
 
 
 @pytest.mark.parametrize("argument", ["on_clear", "on_ambiguous"])
