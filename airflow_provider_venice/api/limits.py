@@ -12,6 +12,10 @@ from dataclasses import dataclass
 #: That refusal may come without any header that says so.
 BLOCK_SECONDS = 30.0
 
+#: More than 20 failed requests within 30 seconds bring the block (the vendor's documentation). Half of
+#: them are left to others who use the same key.
+_FAILURES, _FAILURE_WINDOW = 10, 30.0
+
 #: A reset header below this is a count of seconds; a time stamp of this size lay in 2001.
 _OLDEST_TIMESTAMP = 1_000_000_000.0
 
@@ -92,63 +96,73 @@ def backoff(failures: int, *, longest: float, chance: float, named: float | None
     return chance * float(min(longest, 2 ** min(failures, 30)))
 
 
-class RateBudget:
+class Pace:
     """
-    The requests that one process may send in any window of time, for one kind of call.
+    When the next request may be sent, so that what is left of the server's window lasts until its end.
 
-    Own requests are counted in a sliding window, which satisfies a fixed one wherever it begins.
-    The server's headers are believed over the configured limit: others may use the same key.
+    Spread, not sent in a burst: a budget that is spent early leaves the rest of the window blind.
+    The server's headers are believed over the configured limit. Others may use the same key, and
+    all that pace themselves like this share what is left.
 
-    :param limit: requests per window.
+    :param limit: requests per window, until the server tells.
     :param window: seconds.
     """
 
     def __init__(self, limit: int, window: float = 60.0) -> None:
         self._limit = limit
         self._window = window
-        self._slots: deque[float] = deque()
+        self._last = 0.0
+        self._in_flight = 0
+        self._remaining: int | None = None
+        self._resets_at = 0.0
         self._closed_until = 0.0
+        self._failed_at: deque[float] = deque(maxlen=_FAILURES)
 
-    def reserve(self, now: float) -> float:
+    def next_at(self, now: float) -> float:
         """
-        Take the next slot and return the epoch second at which it may be used.
+        Return the epoch second at which the next request may be sent.
 
         :param now: epoch seconds.
         """
-        while self._slots and self._slots[0] <= now - self._window:
-            self._slots.popleft()
-        slot = max(now, self._closed_until)
-        if len(self._slots) >= self._limit:
-            slot = max(slot, self._slots[-self._limit] + self._window)
-        if self._slots:
-            slot = max(slot, self._slots[-1])
-        self._slots.append(slot)
-        return slot
+        spacing, opens_at = self._window / self._limit, self._closed_until
+        if len(self._failed_at) == _FAILURES:
+            opens_at = max(opens_at, self._failed_at[0] + _FAILURE_WINDOW)
+        if self._remaining is not None and now < self._resets_at:
+            # A twentieth is left to others, whose use shows only afterwards.
+            usable = self._remaining - self._in_flight - max(1, self._limit // 20)
+            if usable <= 0:
+                return max(self._resets_at, opens_at)
+            spacing = (self._resets_at - now) / usable
+        return max(now, self._last + spacing, opens_at)
 
-    def give_back(self, slot: float) -> None:
-        """Return a slot that was reserved and not used."""
-        if slot in self._slots:
-            self._slots.remove(slot)
+    def take(self, now: float) -> None:
+        """Note that a request is sent."""
+        self._last = now
+        self._in_flight += 1
 
-    def observe(self, limits: RateLimit, refused_for: float | None, now: float) -> None:
+    def done(self) -> None:
+        """Note that a request was answered, failed, or was not sent after all."""
+        self._in_flight -= 1
+
+    def observe(self, limits: RateLimit, refused_for: float | None, now: float, *, failed: bool = False) -> None:
         """
         Learn from an answer.
 
         :param limits: what its headers say.
         :param refused_for: seconds to keep quiet where it was a 429, else ``None``.
         :param now: epoch seconds.
+        :param failed: whether it was an error, of which the vendor allows few.
         """
+        if failed:
+            self._failed_at.append(now)
         if limits.limit:
             self._limit = limits.limit
+        if limits.remaining is not None and limits.resets_at is not None:
+            # A reset beyond a window is a reading error, not a reason to stop for a day.
+            self._remaining = limits.remaining
+            self._resets_at = min(limits.resets_at, now + self._window)
         if refused_for is not None:
-            reopens = now + refused_for
-        elif limits.remaining == 0 and limits.resets_at is not None:
-            reopens = limits.resets_at
-        else:
-            return
-        # No longer than a window: a reset beyond it is a reading error, and who was refused for a
-        # day has to be told, not to sleep here past a deadline.
-        self._closed_until = max(self._closed_until, min(reopens, now + self._window))
+            self._closed_until = max(self._closed_until, now + min(refused_for, self._window))
 
 
 def _number(text: str | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import VeniceError, VideoTimeoutError
 
 #: Seconds between looks while nothing is known of a model's run time.
@@ -12,28 +13,27 @@ _BLIND_STEP = 5.0
 _SHORTEST_STEP = 0.05
 #: Longest pause between two looks, in seconds: a user who reads the log wants to see life.
 _LONGEST_STEP = 60.0
-#: Share of the P80 before which a finish is unlikely. Where run times are log-normal with
-#: sigma 0.25, the P80 is 1.23 medians, and 7 % of the jobs end before 0.6 of it.
-_EARLIEST = 0.6
+#: How likely an end must be to be worth a look. With run times of two minutes that are log-normal with
+#: sigma 0.25, one in ten makes about 14 looks at a job, and finds its end about 2 seconds late
+#: (tests/api/test_polling.py, on a virtual clock).
+_WORTHWHILE = 0.1
+#: Shortest pause as a share of the time that the job has run: 1.2 s after 80 s.
+_SHORTEST_SHARE = 0.015
 
 
-def next_look(elapsed: float, average: float | None) -> float:
+def next_look(elapsed: float, run_times: RunTimes) -> float:
     """
-    Return the seconds until the next look at a running job.
+    Return the seconds until the next look at a job that was just seen running.
 
     Sparse while a finish is unlikely, dense when it is due, patient in the tail.
 
     :param elapsed: seconds that the job has been running.
-    :param average: seconds within which 80 % of the model's jobs end (``average_execution_time``).
+    :param run_times: what is known of its model.
     """
-    if not average or average <= 0:
+    worthwhile = run_times.worthwhile(elapsed, _WORTHWHILE)
+    if worthwhile is None:
         return min(_LONGEST_STEP / 2, max(_BLIND_STEP, elapsed / 10))
-    dense = min(10.0, max(_SHORTEST_STEP, average / 20, min(2.0, average / 8)))
-    if elapsed < _EARLIEST * average:
-        return min(_LONGEST_STEP, max(dense, _EARLIEST * average - elapsed))
-    if elapsed < 1.25 * average:
-        return dense
-    return min(_LONGEST_STEP / 2, max(dense, elapsed / 10))
+    return min(_LONGEST_STEP, max(_SHORTEST_STEP, _SHORTEST_SHARE * elapsed, worthwhile - elapsed))
 
 
 class Watch:
@@ -44,6 +44,7 @@ class Watch:
     :param deadline: epoch seconds after which to give up; ``None`` for never.
     :param poll_interval: fewest seconds between two looks; ``None`` to go by the model's run times.
     :param longest_backoff: most seconds between two looks that fail.
+    :param run_times: what is known of its model; who watches several jobs shares it among them.
     """
 
     def __init__(
@@ -53,13 +54,53 @@ class Watch:
         deadline: float | None = None,
         poll_interval: float | None = None,
         longest_backoff: float = 60.0,
+        run_times: RunTimes | None = None,
     ) -> None:
         self.job = job
         self.deadline = deadline
+        self.run_times = RunTimes() if run_times is None else run_times
         self._floor = poll_interval or 0.0
         self._longest_backoff = longest_backoff
         self._failures = 0
         self._reported = float("-inf")
+        #: Seconds that the job had run at the last look, and when that was; before it, when it was queued.
+        self._running_at = 0.0
+        self._seen_at = job.queued_at
+
+    def first_look(self, now: float, chance: float) -> float:
+        """
+        Return the seconds until the first look: none, unless the model's run times are known already.
+
+        :param now: epoch seconds.
+        :param chance: a random number from 0 to 1.
+        """
+        if self._seen_at is None or not self.run_times.is_known:
+            return 0.0
+        due = self._seen_at + next_look(0.0, self.run_times) * (0.9 + 0.2 * chance)
+        return max(0.0, self._capped(due - now, now))
+
+    def likelihood(self, now: float) -> float:
+        """
+        Return how likely it is that the job has ended by now, from 0 to 1: the urgency of a look.
+
+        :param now: epoch seconds.
+        """
+        if self._seen_at is None:
+            return 1.0
+        elapsed = self._running_at + max(0.0, now - self._seen_at)
+        return self.run_times.likelihood(elapsed, self._running_at)
+
+    def ended(self, job: VideoJob, now: float) -> None:
+        """
+        Take in a look that found the job completed: its run time tells of its model.
+
+        :param job: what the look returned.
+        :param now: epoch seconds.
+        """
+        self.job = job
+        # It ended between the last look and this one; in the middle, for want of better.
+        if self._seen_at is not None and self._running_at > 0:
+            self.run_times.saw(self._running_at + max(0.0, now - self._seen_at) / 2)
 
     def saw(self, job: VideoJob, now: float, chance: float) -> float:
         """
@@ -72,9 +113,10 @@ class Watch:
         """
         self.job = job
         self._failures = 0
-        elapsed = (job.execution_duration or 0.0) / 1000
-        average = None if job.average_execution_time is None else job.average_execution_time / 1000
-        pause = next_look(elapsed, average) * (0.9 + 0.2 * chance)
+        self._running_at = (job.execution_duration or 0.0) / 1000
+        self._seen_at = now
+        self.run_times.told(None if job.average_execution_time is None else job.average_execution_time / 1000)
+        pause = next_look(self._running_at, self.run_times) * (0.9 + 0.2 * chance)
         return self._until_deadline(max(pause, self._floor), now)
 
     def stumbled(self, error: VeniceError, now: float, chance: float) -> float:
@@ -111,12 +153,13 @@ class Watch:
         return f"{self.job} is {self.job.status}: {progress:.0f} %, {outlook}"
 
     def _until_deadline(self, pause: float, now: float) -> float:
-        if self.deadline is None:
-            return pause
-        if now >= self.deadline:
+        if self.deadline is not None and now >= self.deadline:
             raise VideoTimeoutError(
                 f"{self.job} was still {self.job.status} when the time was up. {self.job.how_to_collect}",
                 model=self.job.model,
                 queue_id=self.job.queue_id,
             )
-        return min(pause, self.deadline - now)
+        return self._capped(pause, now)
+
+    def _capped(self, pause: float, now: float) -> float:
+        return pause if self.deadline is None else min(pause, self.deadline - now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_venice.api.limits import retry_after
+from airflow_provider_venice.api.limits import RateLimit, read_rate_limit, retry_after
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceConsentRequired,
@@ -62,6 +62,12 @@ class Head:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         known = encoding in ("", "identity") and text.isascii() and text.isdecimal() and len(text) < 19
         return int(text) if known else None
+
+    @property
+    def limits(self) -> tuple[RateLimit, float | None, float]:
+        """What a pace learns from it: the headers' figures, the wait after a refusal, and when it came."""
+        refused = retry_after(self.headers, self.received_at) if self.status == 429 else None
+        return read_rate_limit(self.headers, self.received_at), refused, self.received_at
 
     @property
     def is_media(self) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import ssl
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
@@ -15,11 +16,13 @@ import tenacity
 import yarl
 
 from airflow_provider_venice.api.calls import Call
-from airflow_provider_venice.api.limits import RateBudget, read_rate_limit, retry_after
+from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
+from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
 from airflow_provider_venice.transport import policy
 from airflow_provider_venice.transport.settings import Settings
+from airflow_provider_venice.transport.turns import Turns, Urgency
 
 T = TypeVar("T")
 
@@ -43,40 +46,41 @@ class AsyncTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        self._budgets = {
-            "queue": RateBudget(settings.queue_limit),
-            "retrieve": RateBudget(settings.retrieve_limit),
+        self._turns = {
+            "queue": Turns(Pace(settings.queue_limit)),
+            "retrieve": Turns(Pace(settings.retrieve_limit)),
         }
+        #: What is known of each model's run times; all who watch its jobs learn from each other.
+        self.run_times: defaultdict[str, RunTimes] = defaultdict(RunTimes)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
 
-    async def send(self, call: Call[T], *, attempts: int | None = None) -> T:
+    async def send(self, call: Call[T], *, attempts: int | None = None, urgency: Urgency = lambda now: 1.0) -> T:
         """
         Make a call and return its result.
 
         :param call: the call.
         :param attempts: how often at most; ``None`` for the connection's setting.
+        :param urgency: where calls have to wait for the rate limit, the most urgent goes first.
         :raises VeniceError: when there is no result.
         """
 
         async def attempt() -> T:
-            return call.read(await self._once(call))
+            return call.read(await self._once(call, urgency))
 
         retrying = tenacity.AsyncRetrying(sleep=asyncio.sleep, **policy.options(self.settings, call, attempts))
         return await retrying(attempt)
 
-    async def _once(self, call: Call[Any]) -> Reply:
+    async def _once(self, call: Call[Any], urgency: Urgency) -> Reply:
         body = call.encode()
-        budget = self._budgets.get(call.budget or "")
-        if budget is None:
+        turns = self._turns.get(call.budget or "")
+        if turns is None:
             return await self._exchange(call, body)
-        await _turn(budget)
-        reply = await self._exchange(call, body)
-        head = reply.head
-        refused = retry_after(head.headers, head.received_at) if head.status == 429 else None
-        budget.observe(read_rate_limit(head.headers, head.received_at), refused, head.received_at)
+        async with turns.turn(urgency):
+            reply = await self._exchange(call, body)
+            turns.pace.observe(*reply.head.limits, failed=reply.head.status >= 400)
         return reply
 
     async def _exchange(self, call: Call[Any], body: bytes | None) -> Reply:
@@ -127,16 +131,6 @@ def _proxy(url: yarl.URL) -> str | None:
         return None
     proxy = urllib.request.getproxies().get(url.scheme)
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-
-async def _turn(budget: RateBudget) -> None:
-    """Wait for a slot of the budget; one who is cancelled meanwhile gives it back."""
-    slot = budget.reserve(time.time())
-    try:
-        await asyncio.sleep(max(0.0, slot - time.time()))
-    except asyncio.CancelledError:
-        budget.give_back(slot)
-        raise
 
 
 class _Shared:

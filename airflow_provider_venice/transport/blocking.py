@@ -15,7 +15,7 @@ import tenacity
 import urllib3.exceptions
 
 from airflow_provider_venice.api.calls import Call
-from airflow_provider_venice.api.limits import RateBudget, read_rate_limit, retry_after
+from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
 from airflow_provider_venice.transport import policy
@@ -83,10 +83,7 @@ class BlockingTransport:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._session = _Session()
-        self._budgets = {
-            "queue": RateBudget(settings.queue_limit),
-            "retrieve": RateBudget(settings.retrieve_limit),
-        }
+        self._paces = {"queue": Pace(settings.queue_limit), "retrieve": Pace(settings.retrieve_limit)}
 
     def close(self) -> None:
         """Close the connections."""
@@ -124,19 +121,19 @@ class BlockingTransport:
         :raises VeniceConnectionError: when no answer comes.
         """
         body = call.encode()
-        budget = self._budgets.get(call.budget or "")
-        if budget is not None:
-            time.sleep(max(0.0, budget.reserve(time.time()) - time.time()))
+        pace = self._paces.get(call.budget or "")
         with contextlib.ExitStack() as stack:
+            if pace is not None:
+                time.sleep(max(0.0, pace.next_at(time.time()) - time.time()))
+                pace.take(time.time())
+                stack.callback(pace.done)
             # On a connection that was kept alive, a reset does not tell whether the request arrived.
             session = self._session if call.replayable else stack.enter_context(_Session())
             with _telling(call), _discreet(call):
                 response = stack.enter_context(self._request(session, call, body))
             answer = Answer(response, call)
-            if budget is not None:
-                head = answer.head
-                refused = retry_after(head.headers, head.received_at) if head.status == 429 else None
-                budget.observe(read_rate_limit(head.headers, head.received_at), refused, head.received_at)
+            if pace is not None:
+                pace.observe(*answer.head.limits, failed=answer.head.status >= 400)
             yield answer
 
     def _request(self, session: requests.Session, call: Call[Any], body: bytes | None) -> requests.Response:

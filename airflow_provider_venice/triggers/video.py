@@ -110,11 +110,14 @@ class VeniceVideoTrigger(BaseTrigger):
             deadline=self.deadline,
             poll_interval=self.poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
+            run_times=transport.run_times[job.model],
         )
+        pause = watch.first_look(time.time(), random.random())
         while True:
+            await asyncio.sleep(pause)
             try:
                 try:
-                    seen = await self._look(transport, watch.job)
+                    seen = await self._look(transport, watch)
                 except VeniceError as error:
                     if not error.can_heal:
                         raise
@@ -122,6 +125,7 @@ class VeniceVideoTrigger(BaseTrigger):
                     self.log.warning("%s; the next look is in %.0f s", error, pause)
                 else:
                     if seen.is_completed():
+                        watch.ended(seen, time.time())
                         self.log.info("%s is completed", seen)
                         return seen, None
                     pause = watch.saw(seen, time.time(), random.random())
@@ -130,15 +134,15 @@ class VeniceVideoTrigger(BaseTrigger):
             except VeniceError as error:
                 self.log.error("%s", error)
                 return watch.job, error
-            await asyncio.sleep(pause)
 
-    async def _look(self, transport: AsyncTransport, job: VideoJob) -> VideoJob:
+    async def _look(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
         """Look once; a turn that does not come before the deadline is a look that failed."""
         patience = None if self.deadline is None else max(_LAST_LOOK, self.deadline - time.time())
+        look = transport.send(calls.retrieve(watch.job), attempts=1, urgency=watch.likelihood)
         try:
-            return await asyncio.wait_for(transport.send(calls.retrieve(job), attempts=1), patience)
+            return await asyncio.wait_for(look, patience)
         except asyncio.TimeoutError:
-            raise VeniceConnectionError(f"no answer about {job} came in time", sent=True) from None
+            raise VeniceConnectionError(f"no answer about {watch.job} came in time", sent=True) from None
 
 
 def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_venice.api.limits import RateBudget, RateLimit, backoff, read_rate_limit, retry_after
+from airflow_provider_venice.api.limits import Pace, RateLimit, backoff, read_rate_limit, retry_after
 
 NOW = 1_790_000_000.0
 UNKNOWN = RateLimit(None, None, None)
@@ -56,105 +56,126 @@ def test_a_wait_that_the_server_named_is_kept_and_a_little_spread(named: float, 
     assert named <= wait <= named + max(1.0, named / 10)
 
 
-def reserve(budget: RateBudget, count: int, now: float = NOW) -> list[float]:
-    return [budget.reserve(now) - NOW for _ in range(count)]
+def sent(pace: Pace, count: int, now: float = NOW) -> list[float]:
+    """Return when so many requests go that want to go at ``now``, in seconds from the start."""
+    slots = []
+    for _ in range(count):
+        now = pace.next_at(now)
+        pace.take(now)
+        pace.done()
+        slots.append(round(now - NOW, 6))
+    return slots
 
 
-def test_the_minute_is_spent_at_once_and_then_awaited() -> None:
-    assert reserve(RateBudget(3), 7) == [0, 0, 0, 60, 60, 60, 120]
+def test_requests_are_spread_over_the_minute() -> None:
+    assert sent(Pace(3), 4) == [0, 20, 40, 60]
+    assert sent(Pace(120), 3) == [0, 0.5, 1]
 
 
-def test_a_slot_opens_a_minute_after_each_request() -> None:
-    budget = RateBudget(2)
-    assert reserve(budget, 1, NOW) + reserve(budget, 1, NOW + 50) == [0, 50]
-    assert reserve(budget, 3, NOW + 55) == [60, 110, 120]
-    assert reserve(budget, 1, NOW + 1000) == [1000]
+def test_who_waited_need_not_wait_again() -> None:
+    pace = Pace(2)
+    assert sent(pace, 1) + sent(pace, 2, NOW + 100) == [0, 100, 130]
 
 
-def test_a_slot_that_is_given_back_is_used_by_the_next() -> None:
-    budget = RateBudget(2)
-    slots = reserve(budget, 3)
-    budget.give_back(NOW + slots[-1])
-    assert reserve(budget, 1) == [60]
-    budget.give_back(12345.0)
-    assert reserve(budget, 1) == [60]
-    assert reserve(budget, 1) == [120]
+def test_what_is_left_lasts_until_the_reset() -> None:
+    pace = Pace(120)
+    pace.observe(RateLimit(120, 26, NOW + 40), None, NOW)
+    assert sent(pace, 1) == [0]
+    assert pace.next_at(NOW) == NOW + 40 / 20  # of the 26, six are left to others
 
 
-def test_a_refusal_closes_for_the_time_it_names() -> None:
-    budget = RateBudget(2)
-    budget.observe(UNKNOWN, 30.0, NOW)
-    assert reserve(budget, 3) == [30, 30, 90]
+def test_what_is_in_flight_is_spent() -> None:
+    pace = Pace(20)
+    pace.observe(RateLimit(20, 3, NOW + 40), None, NOW)
+    for _ in range(2):
+        pace.take(NOW)
+    assert pace.next_at(NOW) == NOW + 40
+    pace.done()
+    assert pace.next_at(NOW) == NOW + 40
+    pace.done()
+    assert pace.next_at(NOW + 30) == NOW + 30
 
 
-def test_a_refusal_for_a_day_is_the_callers_to_tell() -> None:
-    budget = RateBudget(2)
-    budget.observe(UNKNOWN, 86400.0, NOW)
-    assert reserve(budget, 1) == [60]
-
-
-def test_a_shorter_refusal_does_not_open_what_a_longer_closed() -> None:
-    budget = RateBudget(2)
-    budget.observe(UNKNOWN, 30.0, NOW)
-    budget.observe(UNKNOWN, 5.0, NOW)
-    assert reserve(budget, 1) == [30]
+def test_a_budget_that_others_used_up_waits_for_the_reset() -> None:
+    pace = Pace(120)
+    pace.observe(RateLimit(120, 0, NOW + 17), None, NOW)
+    assert sent(pace, 3) == [17, 17.5, 18]
 
 
 @pytest.mark.parametrize(
-    ("limits", "slot"),
-    [
-        (RateLimit(2, 0, NOW + 17), 17),
-        (RateLimit(2, 0, NOW - 17), 0),
-        (RateLimit(2, 0, NOW + 86400), 60),
-        (RateLimit(2, 0, None), 0),
-        (RateLimit(2, 1, NOW + 17), 0),
-        (RateLimit(2, None, NOW + 17), 0),
-    ],
+    "limits", [UNKNOWN, RateLimit(2, 0, None), RateLimit(2, None, NOW + 17), RateLimit(2, 0, NOW - 17)]
 )
-def test_a_budget_that_others_used_up_waits_for_the_reset(limits: RateLimit, slot: float) -> None:
-    budget = RateBudget(2)
-    budget.observe(limits, None, NOW)
-    assert reserve(budget, 1) == [slot]
+def test_headers_that_tell_nothing_change_nothing(limits: RateLimit) -> None:
+    pace = Pace(2)
+    pace.observe(limits, None, NOW)
+    assert sent(pace, 3) == [0, 30, 60]
 
 
-@pytest.mark.parametrize(("told", "slots"), [(1, [60, 120]), (3, [0, 0, 60]), (0, [0, 60]), (None, [0, 60])])
-def test_the_servers_limit_goes_before_the_configured_one(told: int | None, slots: list[float]) -> None:
-    budget = RateBudget(2)
-    budget.reserve(NOW)
-    budget.observe(RateLimit(told, 5, NOW + 60), None, NOW)
-    assert reserve(budget, len(slots)) == slots
+@pytest.mark.parametrize(("refused_for", "opens"), [(30.0, 30), (86400.0, 60)])
+def test_a_refusal_closes_for_the_time_it_names_but_not_for_a_day(refused_for: float, opens: float) -> None:
+    pace = Pace(2)
+    pace.observe(UNKNOWN, refused_for, NOW)
+    pace.observe(UNKNOWN, 5.0, NOW)
+    assert sent(pace, 2) == [opens, opens + 30]
 
 
-steps = st.lists(
-    st.tuples(st.sampled_from(["reserve"] * 6 + ["wait", "give back", "refuse"]), st.integers(0, 70)), max_size=120
+def test_the_servers_limit_goes_before_the_configured_one() -> None:
+    pace = Pace(2)
+    pace.observe(RateLimit(60, None, None), None, NOW)
+    assert sent(pace, 3) == [0, 1, 2]
+
+
+def test_failures_are_few_enough_not_to_bring_the_block() -> None:
+    pace, now, failures = Pace(120), NOW, []
+    for _ in range(100):
+        now = pace.next_at(now)
+        pace.take(now)
+        pace.done()
+        pace.observe(UNKNOWN, None, now, failed=True)
+        failures.append(now)
+    assert all(later - earlier >= 30 for earlier, later in zip(failures, failures[10:], strict=False))
+
+
+class Server:
+    """Fixed windows that begin with the first request, as the simulator has them."""
+
+    def __init__(self, limit: int, window: float) -> None:
+        self.limit, self.window = limit, window
+        self.begun, self.used, self.windows, self.refused = float("-inf"), 0, 0, 0
+
+    def ask(self, now: float) -> RateLimit:
+        if now >= self.begun + self.window:
+            self.begun, self.used, self.windows = now, 0, self.windows + 1
+        self.used += 1
+        self.refused += self.used > self.limit
+        return RateLimit(self.limit, max(0, self.limit - self.used), self.begun + self.window)
+
+
+@given(
+    limit=st.integers(3, 200),
+    configured=st.integers(1, 400),
+    window=st.sampled_from([6.0, 60.0]),
+    others=st.lists(st.floats(0, 200), max_size=50),
+    clients=st.integers(1, 4),
 )
-
-
-@given(limit=st.integers(1, 7), steps=steps)
-def test_no_minute_ever_sees_more_than_the_limit(limit: int, steps: list[tuple[str, int]]) -> None:
-    budget, now = RateBudget(limit), NOW
-    used: list[float] = []
-    closed_until = 0.0
-    for step, number in steps:
-        if step == "reserve":
-            slot = budget.reserve(now)
-            assert slot >= max([now, closed_until, *used])
-            used.append(slot)
-        elif step == "wait":
-            now += number
-        elif step == "give back":
-            waiting = [slot for slot in used if slot > now]
-            if waiting:
-                slot = waiting[number % len(waiting)]
-                used.remove(slot)
-                budget.give_back(slot)
-        else:
-            budget.observe(UNKNOWN, min(number, 60.0), now)
-            closed_until = max(closed_until, now + min(number, 60.0))
-    assert all(later - earlier >= 60 for earlier, later in zip(used, used[limit:], strict=False))
-
-
-def test_a_full_budget_is_used_to_the_full() -> None:
-    budget = RateBudget(40)
-    slots = [budget.reserve(NOW) - NOW for _ in range(400)]
-    assert slots[-1] == 9 * 60
+def test_who_shares_a_key_without_knowing_of_each_other_is_not_refused(
+    limit: int, configured: int, window: float, others: list[float], clients: int
+) -> None:
+    server, paces = Server(limit, window), [Pace(configured) for _ in range(clients)]
+    due = [(NOW + number / 7, number) for number in range(clients)]
+    foreign = sorted(NOW + at for at in others)[: limit // 20]
+    for _ in range(3 * limit * clients):
+        now, number = min(due)
+        due.remove((now, number))
+        while foreign and foreign[0] <= now:
+            server.ask(foreign.pop(0))
+        pace = paces[number]
+        slot = pace.next_at(now)
+        if slot <= now:
+            pace.take(now)
+            told = server.ask(now)
+            pace.done()
+            pace.observe(told, None, now)
+        due.append((slot, number))
+    # Each client but one may be surprised once a window, when it believes an answer that is older than the last slot.
+    assert server.refused <= (clients - 1) * server.windows

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_venice.api.limits import Pace, RateLimit
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.polling import Watch, next_look
+from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceConnectionError,
@@ -56,7 +58,9 @@ averages = st.none() | st.floats(0, 1e9) | st.sampled_from([5e-324, 1e-9, 1e300,
 
 @given(elapsed=seconds, average=averages)
 def test_a_pause_is_positive_and_bearable(elapsed: float, average: float | None) -> None:
-    assert 0.05 <= next_look(elapsed, average) <= 60
+    run_times = RunTimes()
+    run_times.told(average)
+    assert 0.05 <= next_look(elapsed, run_times) <= 60
 
 
 @given(
@@ -103,8 +107,8 @@ def test_the_last_look_is_at_the_deadline() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_job_of_145_seconds_takes_few_looks_and_is_found_soon(seed: int) -> None:
     looks = watch_job(145, 145, seed=seed)
-    assert len(looks) <= 15
-    assert looks[-1] - 145 <= 10
+    assert len(looks) <= 25
+    assert looks[-1] - 145 <= 8
 
 
 def test_a_thousand_jobs_spend_few_looks_and_little_time() -> None:
@@ -116,14 +120,14 @@ def test_a_thousand_jobs_spend_few_looks_and_little_time() -> None:
         seen = watch_job(length, average, seed=seed)
         looks.append(len(seen))
         late.append(seen[-1] - length)
-    assert statistics.mean(looks) <= 10
-    assert max(looks) <= 30
-    assert statistics.mean(late) <= 6
-    assert statistics.quantiles(late, n=20)[-1] <= 20
+    assert statistics.mean(looks) <= 15
+    assert max(looks) <= 80
+    assert statistics.mean(late) <= 3.5
+    assert statistics.quantiles(late, n=20)[-1] <= 12
 
 
 @pytest.mark.parametrize(
-    ("length", "average", "most", "late"), [(145, None, 25, 20), (3600, 145, 140, 33), (2, 3, 8, 1)]
+    ("length", "average", "most", "late"), [(145, None, 25, 20), (3600, 145, 180, 66), (2, 3, 20, 1)]
 )
 def test_jobs_out_of_the_ordinary_are_found_as_well(
     length: float, average: float | None, most: int, late: float
@@ -135,7 +139,7 @@ def test_jobs_out_of_the_ordinary_are_found_as_well(
 
 def test_a_floor_is_kept_through_a_whole_job() -> None:
     looks = watch_job(145, 145, poll_interval=20)
-    assert all(later - earlier >= 20 for earlier, later in itertools.pairwise(looks))
+    assert all(later - earlier >= 19.999 for earlier, later in itertools.pairwise(looks))
 
 
 def test_failures_back_off_and_a_good_look_forgets_them() -> None:
@@ -193,3 +197,73 @@ def test_a_log_never_gets_more_than_a_dozen_lines(looks: list[tuple[float | None
     told = [line for line in lines(*(running(*look) for look in looks)) if line]
     assert len(told) <= 12
     assert len(set(told)) == len(told)
+
+
+class Night:
+    """Clips submitted at the vendor's full rate and watched under its limit, on a virtual clock."""
+
+    LIMIT, WINDOW, MEDIAN, SIGMA = 120, 60.0, 120.0, 0.25
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        chance = random.Random(seed)
+        self.average = self.MEDIAN * math.exp(0.8416 * self.SIGMA)
+        self.queued = [START + 1.5 * number for number in range(count)]
+        self.ends = [at + chance.lognormvariate(math.log(self.MEDIAN), self.SIGMA) for at in self.queued]
+        self.chance = chance
+        self.begun, self.used, self.refused, self.asked = float("-inf"), 0, 0, 0
+        self.late: list[float] = []
+
+    def ask(self, now: float) -> RateLimit:
+        """Spend one request, as a look or a download."""
+        if now >= self.begun + self.WINDOW:
+            self.begun, self.used = now, 0
+        self.used += 1
+        self.asked += 1
+        self.refused += self.used > self.LIMIT
+        return RateLimit(self.LIMIT, max(0, self.LIMIT - self.used), self.begun + self.WINDOW)
+
+    def run(self) -> None:
+        """Look at whom it is worthwhile to look, the likeliest first, until all are found."""
+        run_times, pace, now = RunTimes(), Pace(self.LIMIT), START
+        watches = [Watch(dataclasses.replace(JOB, queued_at=at), run_times=run_times) for at in self.queued]
+        wanted = dict(enumerate(self.queued))
+        downloads: list[float] = []
+        while wanted:
+            for at in [at for at in downloads if at <= now]:
+                downloads.remove(at)
+                self.ask(at)
+            due = [number for number, at in wanted.items() if at <= now]
+            slot = pace.next_at(now)
+            if slot > now or not due:
+                now = max(min(slot, now + 0.1), now + 0.02)
+                continue
+            number = max(due, key=lambda one: watches[one].likelihood(now))
+            watch = watches[number]
+            pace.take(now)
+            told = self.ask(now)
+            pace.done()
+            pace.observe(told, None, now)
+            if self.ends[number] <= now:
+                watch.ended(watch.job, now)
+                self.late.append(now - self.ends[number])
+                downloads.append(now + 2)  # by a worker, which shares nothing with us but the key
+                del wanted[number]
+            else:
+                seen = running(now - self.queued[number], self.average)
+                wanted[number] = now + watch.saw(seen, now, self.chance.random())
+
+
+@pytest.mark.parametrize(
+    ("count", "mean", "p95", "retrieves"),
+    [(1, 6, 6, 30), (10, 3, 8, 17), (50, 9, 24, 9), (200, 17, 39, 4.3), (400, 20, 45, 3.8)],
+)
+def test_a_night_of_clips_is_found_soon_with_few_retrieves_and_no_refusal(
+    count: int, mean: float, p95: float, retrieves: float
+) -> None:
+    night = Night(count)
+    night.run()
+    late = sorted(night.late)
+    assert night.refused == 0
+    assert statistics.mean(late) <= mean
+    assert late[math.ceil(0.95 * count) - 1] <= p95
+    assert night.asked / count <= retrieves

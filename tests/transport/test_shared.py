@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_venice.api import calls
+from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError
@@ -18,6 +20,7 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.transport import asynchronous
 from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
 from airflow_provider_venice.transport.settings import Settings
+from airflow_provider_venice.transport.turns import Turns
 from tests.transport.carriers import API_KEY, RawServer, answer
 
 QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
@@ -105,10 +108,9 @@ def test_two_loops_do_not_share() -> None:
         assert asynchronous._shared == {}
 
 
-async def test_one_who_is_cancelled_gives_back_the_slot() -> None:
+async def test_one_who_is_cancelled_takes_no_turn() -> None:
     with RawServer(RUNNING) as server:
-        async with shared_transport(settings_for(server.url, retrieve_limit=2)) as transport:
-            await transport.send(LOOK)
+        async with shared_transport(settings_for(server.url, retrieve_limit=60)) as transport:
             await transport.send(LOOK)
             waiting = [asyncio.create_task(transport.send(LOOK)) for _ in range(20)]
             await asyncio.sleep(0.05)
@@ -117,9 +119,54 @@ async def test_one_who_is_cancelled_gives_back_the_slot() -> None:
             assert all(
                 isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*waiting, return_exceptions=True)
             )
-            now = time.time()
-            assert 50 < transport._budgets["retrieve"].reserve(now) - now <= 60
+            started = time.monotonic()
+            await transport.send(LOOK)  # one second after the first, as if the others had never been
+            assert time.monotonic() - started < 1.5
         assert len(server.arrivals) == 2
+
+
+async def test_the_most_urgent_goes_first() -> None:
+    turns, order = Turns(Pace(1200)), []
+
+    async def look(name: str, urgency: float) -> None:
+        async with turns.turn(lambda now: urgency):
+            order.append(name)
+
+    await asyncio.gather(look("first", 0.5), look("low", 0.1), look("high", 0.9), look("middle", 0.4))
+    assert order == ["first", "high", "middle", "low"]
+
+
+async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
+    turns = Turns(Pace(6000))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="broken"):
+            async with turns.turn(lambda now: 1.0):
+                raise ValueError("broken")
+    hanging = asyncio.create_task(_hold(turns))
+    await asyncio.sleep(0.05)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert turns.pace._in_flight == 0
+
+
+async def _hold(turns: Turns) -> None:
+    async with turns.turn(lambda now: 1.0):
+        await asyncio.sleep(60)
+
+
+async def test_its_clock_runs_in_no_ones_context() -> None:
+    marked = contextvars.ContextVar("marked", default=False)
+    seen: list[bool] = []
+    turns = Turns(Pace(600))
+
+    async def look() -> None:
+        async with turns.turn(lambda now: seen.append(marked.get()) or 1.0):  # type: ignore[func-returns-value]
+            pass
+
+    marked.set(True)
+    await asyncio.gather(look(), look(), look())
+    assert not any(seen[1:])
 
 
 async def test_a_call_that_is_cancelled_on_the_wire_ends_at_once() -> None:

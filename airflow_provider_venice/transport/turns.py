@@ -1,0 +1,77 @@
+"""Whose turn it is, where many jobs of one key want to be looked at and few may."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from airflow_provider_venice.api.limits import Pace
+
+#: How urgent a request is at an epoch second; the largest goes first.
+Urgency = Callable[[float], float]
+
+
+class _Waiter(NamedTuple):
+    urgency: Urgency
+    turn: asyncio.Future[None]
+
+
+class Turns:
+    """
+    Lets requests out at a pace, the most urgent one first.
+
+    No job starves: the urgency of one that is passed over grows, that of one that had its turn starts anew.
+
+    :param pace: when the next one may go.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self._waiting: list[_Waiter] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextlib.asynccontextmanager
+    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+        """
+        Wait for a turn, and hold it while the request runs. One who is cancelled meanwhile gives it back.
+
+        :param urgency: how urgent it is.
+        """
+        waiter = _Waiter(urgency, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
+        self._arrange()
+        try:
+            await waiter.turn
+            yield
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            else:
+                self.pace.done()
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """Give a turn to whom it is due, and come back when the next one is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            now = time.time()
+            due = self.pace.next_at(now)
+            if due > now:
+                # In a context of its own: the current one may belong to one trigger, and to its log.
+                self._timer = asyncio.get_running_loop().call_later(
+                    due - now, self._arrange, context=contextvars.Context()
+                )
+                return
+            waiter = max(self._waiting, key=lambda one: one.urgency(now))
+            self._waiting.remove(waiter)
+            self.pace.take(now)
+            if waiter.turn.cancelled():
+                self.pace.done()
+            else:
+                waiter.turn.set_result(None)
