@@ -158,7 +158,13 @@ def _checked_place(target: object, *, overwrite: bool) -> LocalPlace | ObjectPla
     return place
 
 
-def store_video(target: object, receive: Callable[[PartialFile], None], *, overwrite: bool = False) -> StoredVideo:
+def store_video(
+    target: object,
+    receive: Callable[[PartialFile], None],
+    *,
+    overwrite: bool = False,
+    before_publish: Callable[[StoredVideo], None] | None = None,
+) -> StoredVideo:
     """
     Store the video that ``receive`` fetches. The final name holds a whole video, or what it held before.
 
@@ -167,6 +173,7 @@ def store_video(target: object, receive: Callable[[PartialFile], None], *, overw
     :param target: local path or ``ObjectStoragePath``, as an object or a string; its folders are made.
     :param receive: fills the partial file and sets its ``expected_size``.
     :param overwrite: whether a file that exists may be replaced.
+    :param before_publish: is told of the file when it is whole and not yet in its place.
     :raises VeniceRequestError: when the target cannot be used, mostly before ``receive`` is called.
     :raises VideoDownloadError: when what came is not a whole video.
     """
@@ -175,14 +182,16 @@ def store_video(target: object, receive: Callable[[PartialFile], None], *, overw
         directory = place.make_staging()
     with PartialFile(directory, place.name, place.partial_suffix) as partial:
         receive(partial)
-        metadata = partial.check()
+        stored = StoredVideo(place.location, partial.size, partial.sha256, partial.check())
+        if before_publish is not None:
+            before_publish(stored)
         # Not explained as a wrong request: the video is paid by now, and a later try may store it.
         place.publish(partial.path, overwrite=overwrite)
         if (size := place.size()) != partial.size:
             raise VideoDownloadError(
                 f"{str(place)!r} has {size} bytes, but {partial.size} were stored; something else writes there"
             )
-    return StoredVideo(place.location, partial.size, partial.sha256, metadata)
+    return stored
 
 
 def existing_video(target: object) -> StoredVideo | None:

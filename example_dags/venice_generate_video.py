@@ -2,9 +2,8 @@
 ### A clip from a text, in one task
 
 Check, price, queue, wait and download as one task, deferred while it waits. The shortest way to a
-clip. Once the clip is paid for, no retry buys it again: every later failure is final, and its
-message names the job, from which the clip can still be collected. Where downloads are to be
-retried by themselves, take the steps apart as `venice_text_to_video` does.
+clip. Once the clip is paid for, no retry buys it again: it takes up the same clip, waits for it and
+downloads it. To see and clear each step by itself, take them apart as `venice_text_to_video` does.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ waited for, downloaded. A row that fails does not touch the others, and a clip i
 it is finished, whatever the slowest one does: Venice does not keep clips for long.
 
 Every column is a field of the request; an empty cell takes the default. After a failure, correct
-the cause and clear the failed tasks alone: clearing a download or a wait costs nothing, clearing
-`queue` buys that clip anew.
+the cause and clear the failed tasks: clearing a download or a wait costs nothing, and a `queue` that
+is cleared takes up the clip that it has bought, unless `on_clear="resubmit"` says otherwise.
 """
 
 from __future__ import annotations

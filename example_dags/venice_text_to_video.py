@@ -56,11 +56,11 @@ with DAG(
     # The clip is charged here. The job that comes back is all that leads to it.
     queue = VeniceQueueVideoOperator(task_id="queue", request=request)
 
-    # Deferred until the clip is finished; a retry waits again, at no cost.
+    # Deferred until the clip is finished; cleared, it waits again, at no cost.
     wait = VeniceVideoSensor(task_id="wait", job=queue.output)
 
     # The file appears under its name only when it is whole. It is named after the job, so that
-    # a cleared run, which buys another clip, never meets the file of the one before.
+    # another clip, bought later under on_clear="resubmit", never meets the file of this one.
     download = VeniceDownloadVideoOperator(
         task_id="download",
         job=wait.output,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+from typing import Any
+
 from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.run_times import RunTimes
@@ -19,6 +23,20 @@ _LONGEST_STEP = 60.0
 _WORTHWHILE = 0.1
 #: Shortest pause as a share of the time that the job has run: 1.2 s after 80 s.
 _SHORTEST_SHARE = 0.015
+
+
+def seconds(name: str, value: Any) -> float:
+    """
+    Return a time span in seconds.
+
+    :param name: what it is, for the message.
+    :param value: seconds, or a ``timedelta``.
+    :raises ValueError: when it is neither, or negative.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf:
+        raise ValueError(f"{name} is {value!r}; give seconds, or a timedelta")
+    return float(number)
 
 
 def next_look(elapsed: float, run_times: RunTimes) -> float:

@@ -171,11 +171,11 @@ def _consent_error(
 
 def _message(status: int, said: str | None, known: Mapping[str, Any]) -> str:
     """One sentence with all that was said: what happened, why, what the server suggests, what to do."""
-    parts = [f"Venice answered HTTP {status}: {said or 'without a reason'}"]
+    parts = [f"Venice answered HTTP {status}: {_without_addresses(said) if said else 'without a reason'}"]
     if known["error_type"]:
         parts.append(f"type {known['error_type']}")
     if known["details"]:
-        parts.append("details: " + "; ".join(_problems(known["details"]))[:1000])
+        parts.append("details: " + _without_addresses("; ".join(_problems(known["details"])))[:1000])
     if known["credits_refunded"] is not None:
         parts.append("the charge was refunded" if known["credits_refunded"] else "the charge was not refunded")
     if known["recommended_model"]:
@@ -211,7 +211,11 @@ def _parse(body: bytes | None) -> Any:
 def _text(body: bytes | None) -> str:
     """The beginning of an answer, for a message: on one line, and without addresses."""
     text = " ".join((body or b"")[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return _ADDRESS.sub(r"\1//…", text)[:_EXCERPT]
+    return _without_addresses(text)[:_EXCERPT]
+
+
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub(r"\1//…", text)
 
 
 def _string(value: Any) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +34,8 @@ LIST_LIMITS = {
     "scene_image_urls": 4,
     "keyframes": 10,
 }
+
+_URL = re.compile(r"[a-z0-9+.-]+://\S+$", re.IGNORECASE)
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -154,6 +158,10 @@ class VideoRequest:
         body = {name: getattr(self, name) for name in REQUEST_FIELDS if name not in skipped}
         return {**_set_only(body), **(self.extra_body or {})}
 
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the fields that were set, as a mapping that :meth:`of` reads."""
+        return _set_only({name: getattr(self, name) for name in REQUEST_FIELDS})
+
     def describe(self) -> dict[str, Any]:
         """Return what was set as plain JSON for a record: bytes and data URLs by their size only."""
         return {name: _described(value) for name, value in _set_only(dataclasses.asdict(self)).items()}
@@ -198,6 +206,10 @@ def _described(value: Any) -> Any:
         return f"{len(value)} bytes"
     if isinstance(value, str) and value[:5].lower() == "data:":
         return f"{value.partition(',')[0]},… ({len(value)} characters)"
+    if isinstance(value, str) and _URL.match(value):
+        # A query and a user's name may hold a signature or a password.
+        parts = urllib.parse.urlsplit(value)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 

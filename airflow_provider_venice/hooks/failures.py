@@ -10,7 +10,13 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VideoGenerationError
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceError,
+    VeniceRequestError,
+    VideoDownloadError,
+    VideoGenerationError,
+)
 
 
 class FinalAmbiguousSubmission(VeniceAmbiguousSubmission, AirflowFailException):
@@ -40,6 +46,10 @@ def told_how_to_collect(job: VideoJob, log: logging.Logger | Any) -> Iterator[No
         yield
     except VideoGenerationError:
         raise
+    except VeniceRequestError as error:
+        # Such as a mount that is missing on this worker: with a clip paid for, worth a retry.
+        log.error("%s. A retry or a clear of this task takes it up, and pays nothing", job.how_to_collect)
+        raise VideoDownloadError(str(error)) from error
     except Exception:
         log.error("%s. A retry or a clear of this task takes it up, and pays nothing", job.how_to_collect)
         raise

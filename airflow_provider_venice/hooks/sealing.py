@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 _PREFIX = "fernet:"
 
+#: Characters below which a part of an address is none that only its owner knows.
+_SHORTEST_SECRET = 12
+
 
 def seal(job: VideoJob) -> dict[str, Any]:
     """
@@ -66,7 +69,10 @@ def mask(job: VideoJob) -> None:
 
         # Other libraries log an address in parts.
         mask_secret(job.download_url)
-        mask_secret(urllib.parse.urlsplit(job.download_url).path)
+        parts = urllib.parse.urlsplit(job.download_url)
+        for part in (parts.path, parts.query):
+            if len(part) > _SHORTEST_SECRET:
+                mask_secret(part)
 
 
 def can_seal() -> bool:

@@ -129,6 +129,16 @@ class VeniceHook(BaseHook):
             ``AirflowFailException`` too, so that no retry of a task sends it again.
         :raises VeniceAPIError: when Venice refused; nothing was spent.
         """
+        return self.prepare(request, **fields)()
+
+    def prepare(self, request: RequestLike = None, **fields: Any) -> Callable[[], VideoJob]:
+        """
+        Do everything that a submission needs but the submission itself, which the result then makes.
+
+        What goes wrong here has sent nothing; what goes wrong there may have.
+
+        :raises VeniceRequestError: when the request, or a file in it, is not valid.
+        """
         wanted = VideoRequest.of(request, **fields)
         if wanted.model.endswith("-private") and not sealing.can_seal():
             raise VeniceRequestError(
@@ -137,17 +147,20 @@ class VeniceHook(BaseHook):
             )
         call = calls.queue(media.resolve_media(wanted.to_body(), storage.read_media))
         transport = self.get_conn()
+        return lambda: self._submit(transport, call, wanted.model)
+
+    def _submit(self, transport: BlockingTransport, call: calls.Call[VideoJob], model: str) -> VideoJob:
         sent_at = time.time()
         try:
             job = transport.send(call)
         except VeniceError as error:
             if _may_have_arrived(error):
                 raise FinalAmbiguousSubmission(
-                    f"the submission to model {wanted.model!r} of {time.strftime('%F %T', time.gmtime(sent_at))} UTC "
+                    f"the submission to model {model!r} of {time.strftime('%F %T', time.gmtime(sent_at))} UTC "
                     f"may have been accepted and charged, but no job id came back ({error}). It is not sent again by "
                     "itself. Look at the usage page of the Venice account for a charge at that time; if there is "
                     "none, run it again",
-                    model=wanted.model,
+                    model=model,
                     sent_at=sent_at,
                 ) from error
             raise
@@ -206,13 +219,20 @@ class VeniceHook(BaseHook):
                     self.log.info(line)
             time.sleep(pause)
 
-    def download(self, job: JobLike, path: Any, overwrite: bool = False) -> storage.StoredVideo:
+    def download(
+        self,
+        job: JobLike,
+        path: Any,
+        overwrite: bool = False,
+        before_publish: Callable[[storage.StoredVideo], None] | None = None,
+    ) -> storage.StoredVideo:
         """
         Stream a finished clip to a file, which appears under its name only when it is whole.
 
         :param job: the job.
         :param path: a local path, or any ``ObjectStoragePath`` or its URL.
         :param overwrite: whether a file that is already there may be replaced.
+        :param before_publish: is told of the file when it is whole and not yet in its place.
         :return: path, size in bytes, sha256 and metadata of the file.
         :raises VideoDownloadError: when no whole video comes; nothing is left behind.
         :raises VeniceRequestError: when the path cannot be written to.
@@ -220,7 +240,12 @@ class VeniceHook(BaseHook):
         from airflow_provider_venice.transport.download import download
 
         transport, finished = self.get_conn(), sealing.unseal(job)
-        stored = storage.store_video(path, lambda partial: download(transport, finished, partial), overwrite=overwrite)
+        stored = storage.store_video(
+            path,
+            lambda partial: download(transport, finished, partial),
+            overwrite=overwrite,
+            before_publish=before_publish,
+        )
         self.log.info("Stored %s: %s, %d bytes", finished, stored.path, stored.size)
         location = stored.path if "://" in stored.path else Path(stored.path).as_uri()
         get_hook_lineage_collector().add_output_asset(context=self, uri=location)

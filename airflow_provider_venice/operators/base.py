@@ -38,6 +38,12 @@ class VeniceOperator(BaseOperator):
         return VeniceHook(self.venice_conn_id)
 
 
+def _mapping(request: Any) -> Any:
+    if isinstance(request, VideoRequest):
+        return request.to_mapping()
+    return [_mapping(one) for one in request] if isinstance(request, list) else request
+
+
 class VideoRequestOperator(VeniceOperator):
     """
     An operator that takes a video request: field by field, as ``request``, or both.
@@ -101,7 +107,8 @@ class VideoRequestOperator(VeniceOperator):
     ) -> None:
         given = locals()
         super().__init__(**kwargs)
-        self.request = request
+        # As mappings, because Airflow renders the templates in these, and not in a VideoRequest.
+        self.request = _mapping(request)
         self.max_cost = max_cost
         self.min_balance = min_balance
         self.image = image

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
+from airflow_provider_venice.exceptions import VeniceError
 from airflow_provider_venice.operators.manifest import describe_delivery, write_manifest
 from airflow_provider_venice.operators.submission import SubmissionMemory
 
@@ -46,12 +46,16 @@ class Delivery:
         from airflow_provider_venice.hooks.sealing import seal, unseal
 
         finished, memory = unseal(job), SubmissionMemory(context)
-        stored = self._already_stored(hook, memory, finished)
+        stored = self._already_stored(memory, finished)
         if stored is None:
-            stored = hook.download(finished, self.output_path, overwrite=self.overwrite)
+            stored = hook.download(
+                finished,
+                self.output_path,
+                overwrite=self.overwrite,
+                before_publish=lambda file: memory.delivering(finished, file.to_dict()),
+            )
         else:
             task.log.info("%s is already there, whole: %s", finished, stored.path)
-        memory.delivered(finished, stored.to_dict())
         record = describe_delivery(context, finished, stored.to_dict())
         if self.manifest:
             task.log.info("Wrote %s", write_manifest(stored.path, record))
@@ -60,40 +64,13 @@ class Delivery:
             _delete(task, hook, finished)
         return {**stored.to_dict(), "job": seal(finished)}
 
-    def _already_stored(self, hook: VeniceHook, memory: SubmissionMemory, job: VideoJob) -> StoredVideo | None:
-        """Return the file of an earlier try: as it was noted, or of the size that Venice announces."""
+    def _already_stored(self, memory: SubmissionMemory, job: VideoJob) -> StoredVideo | None:
+        """Return the file of an earlier try, wherever that has put it: the digest tells it from any other."""
         from airflow_provider_venice import storage
 
         noted = memory.delivery(job)
-        if self.overwrite and noted is None:
-            return None
-        stored = storage.existing_video(self.output_path)
-        if stored is None or (noted is not None and noted["sha256"] == stored.sha256):
-            return stored
-        if self.overwrite:
-            return None
-        if _announced_size(hook, job) == stored.size:
-            return stored
-        raise VeniceRequestError(
-            f"{stored.path} exists, and it cannot be told whether it is {job}; "
-            "remove it, choose another output_path, or pass overwrite=True",
-            fields={"output_path": "exists"},
-        )
-
-
-def _announced_size(hook: VeniceHook, job: VideoJob) -> int | None:
-    """Return the bytes of the clip as Venice announces them; a private link announces them only when it is fetched."""
-    from airflow_provider_venice.api import calls
-
-    transport, call = hook.get_conn(), calls.download(job)
-
-    def look() -> int | None:
-        with transport.open(call) as answer:
-            if not answer.head.is_media:
-                call.read(answer.reply())
-            return answer.head.content_length
-
-    return transport.repeat(call, look)
+        stored = None if noted is None else storage.existing_video(noted["path"])
+        return stored if stored is not None and noted is not None and stored.sha256 == noted["sha256"] else None
 
 
 def _tell_outlets(task: BaseOperator, context: Context, record: Mapping[str, Any]) -> None:

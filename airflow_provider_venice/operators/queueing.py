@@ -6,13 +6,20 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import tenacity
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VideoGenerationError
+from airflow_provider_venice.api.polling import seconds
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceError,
+    VeniceRequestError,
+    VideoGenerationError,
+)
 from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
 from airflow_provider_venice.operators.base import VideoRequestOperator
 from airflow_provider_venice.operators.submission import JOB_KEY, Submission, SubmissionMemory, fingerprint
@@ -40,8 +47,8 @@ class VideoQueueingOperator(VideoRequestOperator):
         *,
         validate: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float | None = None,
-        timeout: float = 3600,
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta = 3600,
         on_clear: Literal["reattach", "resubmit"] = "reattach",
         on_ambiguous: Literal["fail", "resubmit"] = "fail",
         **kwargs: Any,
@@ -49,8 +56,8 @@ class VideoQueueingOperator(VideoRequestOperator):
         super().__init__(**kwargs)
         self.validate = validate
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
+        self.timeout = seconds("timeout", timeout)
         self.on_clear = on_clear
         self.on_ambiguous = on_ambiguous
         for name, known in (("on_clear", ("reattach", "resubmit")), ("on_ambiguous", ("fail", "resubmit"))):
@@ -61,13 +68,17 @@ class VideoQueueingOperator(VideoRequestOperator):
         """Return the clip that an earlier try has bought, or check, price and queue one."""
         memory = SubmissionMemory(context)
         with final_failures():
-            request = self.video_request()
-            job = self._recalled(memory, request) or self._queued(memory, request)
+            job = self._recalled(memory) or self._queued(memory, context)
+        with told_how_to_collect(job, self.log):
+            self._show(job, context)
+        return job
+
+    @staticmethod
+    def _show(job: VideoJob, context: Context) -> None:
+        """Push the job: for people, and for VeniceRecoverVideosOperator when the task is killed."""
         from airflow_provider_venice.hooks.sealing import seal
 
-        with told_how_to_collect(job, self.log):
-            context["ti"].xcom_push(key=JOB_KEY, value=seal(job))
-        return job
+        context["ti"].xcom_push(key=JOB_KEY, value=seal(job))
 
     def check_before_payment(self) -> None:
         """Check what else must be right before a clip is bought."""
@@ -75,20 +86,13 @@ class VideoQueueingOperator(VideoRequestOperator):
     def record_failure(self, job: VideoJob, error: VideoGenerationError, context: Context) -> None:
         """Record a clip that was bought and did not come."""
 
-    def _recalled(self, memory: SubmissionMemory, request: VideoRequest) -> VideoJob | None:
+    def _recalled(self, memory: SubmissionMemory) -> VideoJob | None:
         past = memory.recall()
         if past is None:
             return None
         cleared = memory.was_cleared_since(past)
         if past.job is None:
-            if not cleared and self.on_ambiguous == "fail":
-                raise past.doubt("the try that sent it ended before it could tell")
-            self.log.warning(
-                "Submitting again, although the submission of %s, %s, may have been accepted: %s",
-                past.sent,
-                past.price,
-                "the task was cleared" if cleared else "on_ambiguous='resubmit'",
-            )
+            self._settle_doubt(memory, past, cleared=cleared)
             return None
         from airflow_provider_venice.hooks.sealing import unseal
 
@@ -99,12 +103,12 @@ class VideoQueueingOperator(VideoRequestOperator):
             if past.costs_nothing or self.on_clear == "resubmit" or not self._is_there(job):
                 self.log.warning("%s has ended without a video: another clip is bought", job)
                 return None
-            memory.remember(dataclasses.replace(past, failure=None))
-        if cleared and self.on_clear == "resubmit":
+        elif cleared and self.on_clear == "resubmit":
             self.log.warning("The task was cleared: another clip is bought beside %s, bought %s", job, past.price)
             return None
-        if past.fingerprint != fingerprint(request):
-            self.log.warning("The request is not the one that %s was bought for; it is taken up all the same", job)
+        self._compare_request(past, job, cleared=cleared)
+        # Settled: the retries from here on are no clears.
+        memory.remember(dataclasses.replace(past, failure=None, max_tries=memory.max_tries))
         self.log.info(
             "Taking up %s, bought %s at %s; nothing is paid%s",
             job,
@@ -113,6 +117,43 @@ class VideoQueueingOperator(VideoRequestOperator):
             ". To buy another clip when the task is cleared, set on_clear='resubmit'" if cleared else "",
         )
         return job
+
+    def _settle_doubt(self, memory: SubmissionMemory, past: Submission, *, cleared: bool) -> None:
+        """
+        Return only if the clip is to be submitted again.
+
+        :raises VeniceAmbiguousSubmission: when nobody who was told of the doubt has cleared the task.
+        """
+        if self.on_ambiguous != "resubmit" and not (cleared and past.doubted):
+            memory.remember(dataclasses.replace(past, doubted=True, max_tries=memory.max_tries))
+            raise past.doubt("the try that sent it ended before it could tell")
+        self.log.warning(
+            "Submitting again, although the submission of %s, %s, may have been accepted: %s",
+            past.sent,
+            past.price,
+            "the task was cleared" if cleared else "on_ambiguous='resubmit'",
+        )
+
+    def _compare_request(self, past: Submission, job: VideoJob, *, cleared: bool) -> None:
+        """
+        Tell whether the request is still the one that the job was bought for.
+
+        :raises VeniceRequestError: when a person has cleared the task with another request: the old clip
+            under a new name would be as wrong as another bill that nobody wanted.
+        """
+        try:
+            same = past.fingerprint == fingerprint(self.video_request())
+        except VeniceRequestError as error:
+            self.log.warning("%s", error)
+            same = False
+        if same:
+            return
+        if cleared:
+            raise VeniceRequestError(
+                f"the request is not the one that {job} was bought for. Set on_clear='resubmit' to buy a clip for the "
+                "new request, or restore the old one to take up what was bought"
+            )
+        self.log.warning("The request is not the one that %s was bought for; it is taken up all the same", job)
 
     def _is_there(self, job: VideoJob) -> bool:
         """Look once more at a job that was taken for ended: buying another one for it should not rest on one answer."""
@@ -123,10 +164,9 @@ class VideoQueueingOperator(VideoRequestOperator):
             return False
         return True
 
-    def _queued(self, memory: SubmissionMemory, request: VideoRequest) -> VideoJob:
+    def _queued(self, memory: SubmissionMemory, context: Context) -> VideoJob:
         """Check and price, then queue; every check comes before the charge, and a note of it, too."""
-        from airflow_provider_venice.hooks.sealing import seal
-
+        request = self.video_request()
         self.check_before_payment()
         if self.validate:
             model = self.hook.check(request)
@@ -137,6 +177,7 @@ class VideoQueueingOperator(VideoRequestOperator):
             quote = self.hook.quote(request)
             cost = quote.estimated_cost
             self.check_budget(cost, "the clip", quote.balance)
+        send = self.hook.prepare(request)
         intent = Submission(
             fingerprint=fingerprint(request),
             model=request.model,
@@ -146,20 +187,39 @@ class VideoQueueingOperator(VideoRequestOperator):
         )
         memory.remember(intent)
         try:
-            job = self.hook.queue(request)
+            job = send()
         except VeniceAmbiguousSubmission as error:
+            memory.remember(dataclasses.replace(intent, doubted=True))
             doubt = intent.doubt(str(error.__cause__ or error))
             doubt.can_heal = self.on_ambiguous == "resubmit"
             raise doubt from error
         except VeniceError:
             memory.forget()
             raise
-        with told_how_to_collect(job, self.log):
-            job = dataclasses.replace(
-                job, request=request.describe(), estimated_cost=None if cost is None else float(cost)
-            )
-            memory.remember(dataclasses.replace(intent, job=seal(job)))
+        job = dataclasses.replace(job, request=request.describe(), estimated_cost=None if cost is None else float(cost))
+        self._note(memory, intent, job, context)
         return job
+
+    def _note(self, memory: SubmissionMemory, intent: Submission, job: VideoJob, context: Context) -> None:
+        """Remember the job that was just paid for; without that note, a retry would be in doubt about it."""
+        from airflow_provider_venice.hooks.sealing import seal
+
+        bought = dataclasses.replace(intent, job=seal(job))
+        try:
+            for attempt in tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(5), wait=tenacity.wait_exponential(max=10), reraise=True
+            ):
+                with attempt:
+                    memory.remember(bought)
+        except Exception:
+            self.log.error(
+                "%s was bought, but could not be noted. Do NOT clear this task, which would buy another clip. %s",
+                job,
+                job.how_to_collect,
+            )
+            with contextlib.suppress(Exception):
+                self._show(job, context)
+            raise
 
     def wait(self, job: VideoJob, context: Context) -> VideoJob:
         """Return the job completed, or leave it to the triggerer and come back by ``execute_complete``."""

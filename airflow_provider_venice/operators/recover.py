@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError, VideoGenerationError
+from airflow_provider_venice.exceptions import VeniceRequestError, VideoGenerationError
 from airflow_provider_venice.hooks.failures import final_failures
 from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.submission import JOB_KEY
@@ -70,21 +71,23 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         """
         Collect what can be collected, and report on all.
 
-        :raises VeniceError: when something stood in the way that a retry may mend; what was collected stays.
+        :raises Exception: the first of what stood in the way; what was collected stays.
         """
         from airflow_provider_venice.hooks.sealing import unseal
 
         with final_failures():
             jobs, delivered = self._find(context)
-            unsealed = [unseal(job) for job in jobs]
-        report, problems = [], []
-        for job in unsealed:
+            named = [VideoJob.of(job) for job in jobs]
+        report: list[dict[str, Any]] = []
+        problems: list[Exception] = []
+        for job in named:
             fate: dict[str, Any] = {"queue_id": job.queue_id, "model": job.model}
             try:
-                fate |= self._recover(job, delivered.get(job.queue_id))
+                fate |= self._recover(unseal(job), delivered.get(job.queue_id))
             except VideoGenerationError as error:
                 fate |= {"status": "lost", "error": str(error)}
-            except VeniceError as error:
+            except Exception as error:
+                self.log.error("%s: %s", job, error)
                 # The others are worth as much: go on, and fail in the end.
                 problems.append(error)
                 continue
@@ -100,7 +103,8 @@ class VeniceRecoverVideosOperator(VeniceOperator):
             return {"status": "delivered", "path": path}
         from airflow_provider_venice import storage
 
-        target = f"{str(self.output_dir).rstrip('/')}/{job.queue_id}.mp4"
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", job.queue_id)
+        target = f"{str(self.output_dir).rstrip('/')}/{name}.mp4"
         stored = storage.existing_video(target)
         if stored is None:
             if not self.hook.retrieve(job).is_completed():

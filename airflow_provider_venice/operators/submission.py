@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError
+from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceConnectionError, VeniceError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -56,16 +56,34 @@ class VariableStore:
         return f"{key}_{hashlib.sha256(json.dumps(self._owner).encode()).hexdigest()[:32]}"
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what was stored under ``key``."""
-        from airflow.sdk import Variable
+        """
+        Return what was stored under ``key``.
 
-        return Variable.get(self._name(key), default=default, deserialize_json=True)
+        Asked of the supervisor itself where that can be done: ``Variable.get`` of Airflow 3.1 and 3.2
+        takes an API server that cannot answer for a Variable that is not there.
+
+        :raises VeniceConnectionError: when nobody could tell.
+        """
+        from airflow.sdk import Variable
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time import comms, task_runner
+
+        name, supervisor = self._name(key), task_runner.SUPERVISOR_COMMS
+        if not hasattr(supervisor, "send"):  # Airflow 3.0, which tells the two apart
+            return Variable.get(name, default=default, deserialize_json=True)
+        answer = supervisor.send(comms.GetVariable(key=name))
+        if isinstance(answer, comms.ErrorResponse):
+            if answer.error == ErrorType.VARIABLE_NOT_FOUND:
+                return default
+            raise VeniceConnectionError(f"the Variable {name!r} could not be read: {answer.error}", sent=True)
+        value = getattr(answer, "value", None)
+        return json.loads(value) if isinstance(value, str) else default
 
     def set(self, key: str, value: Any) -> None:
         """
         Store ``value`` under ``key``.
 
-        :raises VeniceError: when it is not there afterwards; Airflow itself only logs that.
+        :raises VeniceConnectionError: when it is not there afterwards; Airflow itself only logs that.
         """
         from airflow.sdk import Variable
 
@@ -73,7 +91,7 @@ class VariableStore:
         owner = f"{dag_id}, {run_id}, {task_id}" + (f"[{map_index}]" if map_index >= 0 else "")
         Variable.set(self._name(key), value, description=f"airflow-provider-venice: {owner}", serialize_json=True)
         if self.get(key) != value:
-            raise VeniceError(f"the Variable {self._name(key)!r} of {owner} could not be written")
+            raise VeniceConnectionError(f"the Variable {self._name(key)!r} of {owner} could not be written", sent=True)
 
     def delete(self, key: str) -> None:
         """Forget what is stored under ``key``."""
@@ -103,7 +121,9 @@ class Submission:
     :param fingerprint: SHA-256 of the request.
     :param model: the model that was asked for.
     :param sent_at: epoch seconds.
-    :param max_tries: the task's, at that time. A user's clear raises it, a retry does not.
+    :param max_tries: the task's, when the last person or try settled this. A user's clear changes it, a
+        retry does not.
+    :param doubted: whether a person was told that the outcome of an intent is unknown.
     :param cost: the quoted US dollars as text, ``None`` where nobody asked.
     :param job: the job as it may be stored, its private link encrypted.
     :param failure: why the job ended without a video.
@@ -118,6 +138,7 @@ class Submission:
     job: Mapping[str, Any] | None = None
     failure: str | None = None
     costs_nothing: bool = False
+    doubted: bool = False
 
     @property
     def price(self) -> str:
@@ -161,32 +182,42 @@ class SubmissionMemory:
         self._store = task_store(context)
         ti = context.get("ti")
         self.max_tries: int = getattr(ti, "max_tries", 0) or 0
+        self._known: Any = None
 
     def recall(self) -> Submission | None:
         """Return the submission of an earlier try."""
-        stored = self._store.get(_KEY)
+        stored = self._known = self._store.get(_KEY)
         if stored is None:
             return None
         names = {field.name for field in dataclasses.fields(Submission)}
         return Submission(**{name: value for name, value in stored.items() if name in names})
 
     def remember(self, submission: Submission) -> None:
-        """Keep a submission for the tries to come."""
-        self._store.set(_KEY, dataclasses.asdict(submission))
+        """
+        Keep a submission for the tries to come.
+
+        :raises VeniceError: when another try has written since this one has read, and this one is about to submit.
+        """
+        if submission.job is None and self._store.get(_KEY) != self._known:
+            raise VeniceError("another try of this task has submitted meanwhile; this one does nothing")
+        record = dataclasses.asdict(submission)
+        self._store.set(_KEY, record)
+        self._known = record
 
     def forget(self) -> None:
         """Drop the submission: it was refused, and nothing was bought."""
         self._store.delete(_KEY)
+        self._known = None
 
     def was_cleared_since(self, submission: Submission) -> bool:
         """Whether a user has cleared the task after that submission."""
-        return self.max_tries > submission.max_tries
+        return self.max_tries != submission.max_tries
 
     def delivery(self, job: VideoJob) -> Mapping[str, Any] | None:
-        """Return the file that an earlier try has stored of ``job``."""
+        """Return the file that an earlier try was about to store of ``job``."""
         stored = self._store.get(_DELIVERY_KEY)
         return stored["video"] if stored is not None and stored["queue_id"] == job.queue_id else None
 
-    def delivered(self, job: VideoJob, video: Mapping[str, Any]) -> None:
-        """Keep that ``job`` was stored; what is deleted at the vendor afterwards is not missed."""
+    def delivering(self, job: VideoJob, video: Mapping[str, Any]) -> None:
+        """Keep which file ``job`` becomes, before it appears: what lies there afterwards can be told from another."""
         self._store.set(_DELIVERY_KEY, {"queue_id": job.queue_id, "video": dict(video)})

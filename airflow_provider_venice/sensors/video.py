@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,6 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.exceptions import (
     VeniceError,
     VeniceRequestError,
@@ -53,8 +55,8 @@ class VeniceVideoSensor(BaseSensorOperator):
         job: Any,
         venice_conn_id: str = "venice_default",
         deferrable: bool = True,
-        poke_interval: float | None = None,
-        timeout: float = 3600,
+        poke_interval: float | timedelta | None = None,
+        timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -63,7 +65,12 @@ class VeniceVideoSensor(BaseSensorOperator):
         self.job = job
         self.venice_conn_id = venice_conn_id
         self.deferrable = deferrable
-        self.poll_interval = poke_interval
+        self.poll_interval = None if poke_interval is None else seconds("poke_interval", poke_interval)
+        if not deferrable and self.reschedule and isinstance(job, (list, tuple)):
+            raise ValueError(
+                "mode='reschedule' forgets between two looks which jobs of a list have ended; "
+                "use deferrable=True, mode='poke', or map the sensor over the jobs"
+            )
         self._ended: dict[str, VideoJob | VeniceError] = {}
 
     @cached_property
@@ -161,8 +168,10 @@ class VeniceVideoSensor(BaseSensorOperator):
         from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
         text = message or str(error)
-        if self.soft_fail:
+        if self.soft_fail or self.never_fail:
             raise AirflowSkipException(text) from error
+        if error.can_heal and not isinstance(error, VideoTimeoutError):
+            raise error  # which Airflow retries
         if isinstance(error, VideoTimeoutError):
             from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 

@@ -96,7 +96,7 @@ class VeniceVideoTrigger(BaseTrigger):
                 self.log.warning("The wait for %s%s ends here. %s", job, paid, job.how_to_collect)
             raise
         except Exception as error:
-            # An exception that leaves a trigger makes Airflow retry the task, and a retry may pay again.
+            # An exception that leaves a trigger would lose what is known of the jobs.
             self.log.exception("The wait for %d video jobs broke off", len(jobs))
             event = _event([(job, error) for job in jobs])
         # A worker reports the end of the deferred try up to a heartbeat late. A task that is queued
@@ -168,7 +168,8 @@ def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
     if status == "timeout":
         raise VideoTimeoutError(message, model=first["model"], queue_id=first["queue_id"])
     if first.get("status_code") is None:
-        raise VeniceError(message)
+        # The trigger itself broke, which a retry of the task may mend.
+        raise VeniceConnectionError(message, sent=True) if first.get("heals") else VeniceError(message)
     fields = {name: first.get(name) for name in _FAILURE_FIELDS}
     ended = [job["queue_id"] for job in event["jobs"] if job.get("status") == "failed"]
     if first["queue_id"] not in ended:
@@ -197,7 +198,10 @@ def _event(outcomes: Sequence[tuple[VideoJob, Exception | None]]) -> dict[str, A
 
 
 def _failure(job: VideoJob, error: Exception) -> dict[str, Any]:
-    fields = {name: getattr(error, name, None) for name in _FAILURE_FIELDS}
+    # Others have attributes of these names as well, which mean something else.
+    told = error if isinstance(error, VeniceError) else None
+    fields = {name: getattr(told, name, None) for name in _FAILURE_FIELDS}
+    fields["heals"] = told is None or told.can_heal
     if fields["details"] is not None:
         fields["details"] = str(fields["details"])
     message = str(error) if isinstance(error, VeniceError) else f"{job}: the wait broke off: {error!r}"

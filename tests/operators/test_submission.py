@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VideoTimeoutError
 from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.operators.submission import VariableStore
 from airflow_provider_venice.operators.video import (
     VeniceDownloadVideoOperator,
     VeniceGenerateVideoOperator,
@@ -72,6 +75,75 @@ def test_a_retry_returns_the_same_job(hook: VeniceHook, venice_simulator: Venice
     first = run_task(queue(), tries)
     assert run_task(queue(), tries) == first
     assert run_task(queue(prompt="edited since"), tries) == first
+    assert run_task(queue(guidance_scale="none"), tries) == first
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_clear_with_another_request_asks_what_is_wanted(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    first = run_task(queue(), tries)
+    tries.clear()
+    with pytest.raises(AirflowFailException, match="Set on_clear='resubmit' to buy a clip for the new request"):
+        run_task(queue(prompt="edited since"), tries)
+    assert run_task(queue(), tries) == first
+    assert len(venice_simulator.journal.charges) == 1
+    tries.clear()
+    assert run_task(queue(prompt="edited since", on_clear="resubmit"), tries) != first
+
+
+def test_the_retries_after_a_clear_are_no_clears(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    arguments: dict[str, Any] = {"wait_for_completion": True, "deferrable": True, "prompt": "[simulate: stuck] x"}
+    for _ in range(2):
+        with pytest.raises(VideoTimeoutError):
+            run_task(queue(**arguments, timeout=0), tries)
+        tries.clear()
+    with pytest.raises(VideoTimeoutError):
+        run_task(queue(**arguments, timeout=0), tries)
+    venice_simulator.fail("retrieve", status=404, times=None)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException):
+            run_task(queue(**arguments, timeout=5), tries)
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_clear_is_no_answer_to_a_doubt_that_nobody_was_told_of(
+    hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    with KilledWhile(tries, write=2, after=False), pytest.raises(Killed):
+        run_task(queue(), tries)
+    tries.clear()
+    with pytest.raises(AirflowFailException, match="may have been accepted"):
+        run_task(queue(), tries)
+    assert len(venice_simulator.journal.charges) == 1
+    tries.clear()
+    assert run_task(queue(), tries)["queue_id"]
+    assert len(venice_simulator.journal.charges) == 2
+
+
+def test_what_goes_wrong_before_the_submission_is_no_doubt(hook: VeniceHook, tmp_path: Path) -> None:
+    tries = Tries()
+    image: dict[str, Any] = {"model": "wan-2-7-image-to-video", "image": tmp_path / "missing.png"}
+    with pytest.raises(AirflowFailException, match="no such file"):
+        run_task(queue(**image, validate=False), tries)
+    assert tries.store == {}
+
+
+def test_a_store_that_comes_back_soon_is_waited_for(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    store, writes = tries.store, 0
+
+    def broken(key: str, value: Any) -> None:
+        nonlocal writes
+        writes += 1
+        if 1 < writes < 4:
+            raise ConnectionError("the API server is away")
+        type(store).set(store, key, value)
+
+    store.set = broken  # type: ignore[method-assign]
+    job = run_task(queue(), tries)
+    assert job["queue_id"] == venice_simulator.jobs[0].queue_id
     assert len(venice_simulator.journal.charges) == 1
 
 
@@ -182,16 +254,34 @@ def test_a_delivered_clip_is_not_fetched_again_even_if_it_is_deleted(
 
 
 @BOTH
-def test_a_file_that_was_published_and_not_noted_is_found_all_the_same(
+def test_a_worker_killed_at_the_publishing_leaves_what_the_next_try_finds(
     request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
     job = hook.wait_for_completion(hook.queue(request_))
-    task: dict[str, Any] = {"task_id": "download", "job": job, "output_path": tmp_path / "clip.mp4"}
-    first = run_task(VeniceDownloadVideoOperator(**task), Tries())
-    assert run_task(VeniceDownloadVideoOperator(**task), Tries())["sha256"] == first["sha256"]
-    (tmp_path / "clip.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes() + b"\x00\x00\x00\x08free")
-    with pytest.raises(AirflowFailException, match="overwrite=True"):
-        run_task(VeniceDownloadVideoOperator(**task), Tries())
+    task: dict[str, Any] = {"task_id": "download", "job": job, "delete_media": True}
+    task["output_path"] = tmp_path / "a.mp4"
+    tries = Tries()
+    with KilledWhile(tries, write=1, after=True), pytest.raises(Killed):
+        run_task(VeniceDownloadVideoOperator(**task), tries)
+    assert list(tmp_path.iterdir()) == []
+    first = run_task(VeniceDownloadVideoOperator(**task), tries)
+    # A path that is rendered anew, and a clip that is gone: the file of the try before is the result.
+    again = run_task(VeniceDownloadVideoOperator(**{**task, "output_path": tmp_path / "b.mp4"}), tries)
+    assert (again["path"], again["sha256"]) == (first["path"], first["sha256"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@BOTH
+def test_a_file_of_the_same_size_is_not_taken_for_the_clip(
+    request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    first, second = (hook.wait_for_completion(hook.queue(request_)) for _ in range(2))
+    task: dict[str, Any] = {"task_id": "download", "output_path": tmp_path / "clip.mp4", "delete_media": True}
+    run_task(VeniceDownloadVideoOperator(**task, job=first))
+    with pytest.raises(AirflowFailException, match="exists already"):
+        run_task(VeniceDownloadVideoOperator(**task, job=second))
+    assert venice_simulator.journal.unread_deletions == []
+    assert hook.delete_media(second) is True
 
 
 @BOTH
@@ -340,3 +430,21 @@ class TestBalance:
         with pytest.raises(AirflowFailException, match=r"batch of 3 clips costs \$1.05.*min_balance=\$99"):
             run_task(VeniceQuoteVideoOperator(task_id="quote", request=[TEXT] * 3, min_balance=99))
         assert run_task(VeniceQuoteVideoOperator(task_id="quote", request=[TEXT] * 2, min_balance=99))
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": "5"}, {"poll_interval": -1}, {"timeout": None}])
+def test_a_time_that_is_none_is_told_when_the_dag_is_read(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give seconds, or a timedelta"):
+        queue(**wrong)
+    assert queue(timeout=timedelta(minutes=5)).timeout == 300
+
+
+def test_every_mapped_task_has_a_store_of_its_own() -> None:
+    owners = [("dag", "run", "task", -1), ("dag", "run", "task", 0), ("dag", "run", "task", 1), ("dag", "r", "task", 0)]
+    assert len({VariableStore(owner)._name("venice_submission") for owner in owners}) == len(owners)
+
+
+def test_templates_in_a_request_object_are_rendered() -> None:
+    task = VeniceQueueVideoOperator(task_id="queue", request=VideoRequest(model="wan", prompt="{{ params.prompt }}"))
+    task.render_template_fields({"params": {"prompt": "a lighthouse"}})
+    assert task.video_request().prompt == "a lighthouse"

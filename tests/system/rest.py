@@ -27,6 +27,7 @@ class RestClient:
     def __init__(self, ui_url: str, login: tuple[str, str]) -> None:
         self.ui_url = ui_url
         self.login = login
+        self._running_dags: set[str] = set()
         self._http = requests.Session()
         self._http.trust_env = False  # no proxy between us and loopback
 
@@ -112,8 +113,10 @@ class RestClient:
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """Start a run of a DAG, as soon as it is known, and return the run's id: a given one, or Airflow's choice."""
-        self.wait_for_dag(dag_id)
-        self.unpause(dag_id)
+        if dag_id not in self._running_dags:
+            self.wait_for_dag(dag_id)
+            self.unpause(dag_id)
+            self._running_dags.add(dag_id)
         body = {"logical_date": None, "conf": dict(conf or {}), **({"dag_run_id": run_id} if run_id else {})}
         started: str = self._call("POST", f"api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
         return started

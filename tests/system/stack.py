@@ -51,6 +51,11 @@ INTERVALS = {
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
 }
 
+#: Seconds that a process waits for another that writes to the database. The api-server may wait for itself: who calls
+#: it to change something is logged in its event loop, which must run for another request to end its writing.
+WRITERS_PATIENCE = 30
+PATIENCE_OF = {"api-server": 0.5}
+
 
 def free_port() -> int:
     """Return a port of the loopback interface that nobody listens on."""
@@ -124,7 +129,6 @@ class AirflowStack(RestClient):
             "API__WORKERS": "1",
             "API__SECRET_KEY": secrets.token_hex(16),
             "API_AUTH__JWT_SECRET": secrets.token_hex(32),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "USAGE_DATA_COLLECTION__ENABLED": "False",
             **INTERVALS,
@@ -187,11 +191,12 @@ class AirflowStack(RestClient):
                 process.wait(timeout=60)
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        database = f"sqlite:///{self.database}?timeout={PATIENCE_OF.get(name, WRITERS_PATIENCE)}"
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [self.python, "-m", "airflow", *arguments],
                 cwd=self.home,
-                env=self._env,
+                env={**self._env, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -220,8 +225,8 @@ class AirflowStack(RestClient):
                 time.sleep(0.05)
         process.wait(timeout=60)
 
-    def kill_worker(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
-        """End the processes that run a task, its supervisor first, as a machine that is lost does."""
+    def worker(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> tuple[psutil.Process, ...]:
+        """Return the processes that run a task: its supervisor and the task itself."""
         (pid,) = (
             ti["pid"]
             for ti in self.task_instances(dag_id, run_id)
@@ -231,7 +236,11 @@ class AirflowStack(RestClient):
         supervisor = task.parent()
         if supervisor is None or supervisor.pid == self._processes["scheduler"].pid:
             raise StackError(f"{task} of {run_id} has no supervisor")
-        for process in (supervisor, task):
+        return supervisor, task
+
+    def kill_worker(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """End the processes that run a task, as a machine that is lost does."""
+        for process in self.worker(dag_id, run_id, task_id, map_index):
             process.kill()
 
     def restart(self, component: str) -> None:

@@ -1,0 +1,62 @@
+"""Clips on every way that this package offers, each of which loses a worker in the tests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+
+from airflow_provider_venice.operators.video import (
+    VeniceDownloadVideoOperator,
+    VeniceGenerateVideoOperator,
+    VeniceQueueVideoOperator,
+)
+from airflow_provider_venice.sensors.video import VeniceVideoSensor
+from tests.reliability.holding import HeldGenerateVideo
+
+RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(0)}
+DAG_ARGUMENTS: dict[str, Any] = {
+    "schedule": None,
+    "params": {"model": "", "prompt": "", "aspect_ratio": "16:9", "output_dir": ""},
+    "max_active_runs": 64,
+    "max_active_tasks": 64,
+}
+REQUEST: dict[str, Any] = {
+    "model": "{{ params.model }}",
+    "prompt": "{{ params.prompt }}",
+    "aspect_ratio": "{{ params.aspect_ratio }}",
+    "duration": 5,
+    "max_cost": 1,
+}
+CLIP: dict[str, Any] = {"output_path": "{{ params.output_dir }}/clip.mp4", "delete_media": True}
+
+RESUBMIT: dict[str, Any] = {"on_clear": "resubmit", "overwrite": True}
+
+for dag_id, arguments in {
+    "deferred": {"deferrable": True, **RETRIES},
+    "in_worker": {"deferrable": False, **RETRIES},
+    "resubmitted": {"deferrable": True, **RESUBMIT, **RETRIES},
+    "resubmitted_in_worker": {"deferrable": False, **RESUBMIT, **RETRIES},
+    "impatient": {"deferrable": True, "timeout": 25},
+}.items():
+    with DAG(dag_id, **DAG_ARGUMENTS):
+        HeldGenerateVideo(task_id="generate", **REQUEST, **CLIP, **arguments)
+
+for dag_id, deferrable in {"steps": True, "steps_in_worker": False}.items():
+    with DAG(dag_id, **DAG_ARGUMENTS):
+        queue = VeniceQueueVideoOperator(task_id="queue", **REQUEST, **RETRIES)
+        wait = VeniceVideoSensor(
+            task_id="wait", job=queue.output, deferrable=deferrable, poke_interval=1, timeout=300, **RETRIES
+        )
+        VeniceDownloadVideoOperator(task_id="download", job=wait.output, **CLIP, **RETRIES)
+
+with DAG("mapped", **DAG_ARGUMENTS):
+    VeniceGenerateVideoOperator.partial(
+        task_id="generate",
+        **{name: value for name, value in REQUEST.items() if name != "prompt"},
+        output_path="{{ params.output_dir }}/{{ ti.map_index }}.mp4",
+        delete_media=True,
+        deferrable=True,
+        **RETRIES,
+    ).expand(prompt=[f"{{{{ params.prompt }}}} <{index}>" for index in range(3)])
