@@ -275,3 +275,16 @@ def test_a_length_is_that_of_the_file_or_unknown(headers: dict[str, str], length
 )
 def test_media_is_told_by_its_head(status: int, content_type: str, is_media: bool) -> None:
     assert Head(status, {"content-type": content_type}, NOW).is_media is is_media
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "gone: https://h.example/v1/share/T0KEN"},
+        {"error": {"message": "x"}, "details": {"u": ["at http://h.example/T0KEN"]}},
+    ],
+)
+def test_an_address_in_the_servers_words_may_be_a_private_link_and_is_not_told(body: Any) -> None:
+    message = str(refusal(reply(410, body)))
+    assert "T0KEN" not in message
+    assert "…" in message

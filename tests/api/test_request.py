@@ -209,3 +209,22 @@ def test_anything_becomes_a_request_or_one_error(row: dict[str, Any]) -> None:
     assert VideoRequest.of(request) is not request
     assert None not in request.to_body().values() or request.extra_body
     assert request.model
+
+
+def test_a_record_of_a_request_holds_no_media_and_no_signature() -> None:
+    described = VideoRequest.of(
+        model="wan",
+        prompt="look at https://example.com/?a=b",
+        image_url="https://user:pw@cdn.example.com/a.png?X-Amz-Signature=abc#f",
+        end_image_url=b"1234",
+        video_url="data:video/mp4;base64,AAAA",
+        reference_image_urls=["s3://aws@bucket/key.png?versionId=1", "frame.png"],
+    ).describe()
+    assert described == {
+        "model": "wan",
+        "prompt": "look at https://example.com/?a=b",
+        "image_url": "https://cdn.example.com/a.png",
+        "end_image_url": "4 bytes",
+        "video_url": "data:video/mp4;base64,… (26 characters)",
+        "reference_image_urls": ["s3://bucket/key.png", "frame.png"],
+    }

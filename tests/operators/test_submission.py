@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse, VariableResult
 
 from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VideoTimeoutError
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceConnectionError,
+    VeniceError,
+    VideoTimeoutError,
+)
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.submission import VariableStore
 from airflow_provider_venice.operators.video import (
@@ -448,3 +455,42 @@ def test_templates_in_a_request_object_are_rendered() -> None:
     task = VeniceQueueVideoOperator(task_id="queue", request=VideoRequest(model="wan", prompt="{{ params.prompt }}"))
     task.render_template_fields({"params": {"prompt": "a lighthouse"}})
     assert task.video_request().prompt == "a lighthouse"
+
+
+class Supervisor:
+    """Answers for Airflow's supervisor, as one whose API server may be away."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
+        self.answers = list(answers)
+        monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", self, raising=False)
+
+    def send(self, message: Any) -> Any:
+        return self.answers.pop(0)
+
+
+def test_a_variable_that_cannot_be_read_is_not_taken_for_one_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = ErrorResponse(error=ErrorType.API_SERVER_ERROR)
+    absent = ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+    there = VariableResult(key="k", value=json.dumps({"model": "wan"}))
+    Supervisor(monkeypatch, away, absent, there)
+    store = VariableStore(("dag", "run", "task", -1))
+    with pytest.raises(VeniceConnectionError, match="could not be read") as unread:
+        store.get("venice_submission")
+    assert unread.value.can_heal
+    assert store.get("venice_submission") is None
+    assert store.get("venice_submission") == {"model": "wan"}
+
+
+def test_a_try_that_was_overtaken_submits_nothing(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+
+    class Overtaken(VeniceQueueVideoOperator):
+        def check_before_payment(self) -> None:
+            if not venice_simulator.journal.charges:
+                run_task(queue(), tries)
+
+    with pytest.raises(AirflowFailException, match="another try of this task has submitted"):
+        run_task(Overtaken(task_id="queue", **TEXT), tries)
+    assert len(venice_simulator.journal.charges) == 1

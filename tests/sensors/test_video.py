@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
+from airflow_provider_venice.exceptions import VeniceConnectionError
 from airflow_provider_venice.hooks.sealing import seal
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
@@ -99,3 +100,22 @@ def test_poking_outlasts_what_passes(hook: VeniceHook, venice_simulator: VeniceS
 def test_what_is_no_job_is_told(job: Any, problem: str) -> None:
     with pytest.raises(AirflowFailException, match=problem):
         run_task(VeniceVideoSensor(task_id="wait", job=job))
+
+
+@MODES
+def test_never_fail_skips(mode: dict[str, Any], hook: VeniceHook) -> None:
+    bad = hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
+    with pytest.raises(AirflowSkipException, match="Video generation failed"):
+        run_task(VeniceVideoSensor(task_id="wait", job=bad, never_fail=True, **mode))
+
+
+def test_a_trigger_that_broke_is_worth_a_retry(hook: VeniceHook) -> None:
+    job = hook.queue(TEXT)
+    with pytest.raises(VeniceConnectionError, match="the wait broke off"):
+        run_task(VeniceVideoSensor(task_id="wait", job=job, venice_conn_id="no_such_connection"))
+
+
+def test_a_list_is_not_rescheduled() -> None:
+    with pytest.raises(ValueError, match="forgets between two looks"):
+        VeniceVideoSensor(task_id="wait", job=[{"model": "wan", "queue_id": "1"}], mode="reschedule", deferrable=False)
+    VeniceVideoSensor(task_id="wait", job=[{"model": "wan", "queue_id": "1"}], mode="reschedule")
