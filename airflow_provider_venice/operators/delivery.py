@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError
+from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.manifest import describe_delivery, write_manifest
 from airflow_provider_venice.operators.submission import SubmissionMemory
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
-    from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.storage import StoredVideo
 
 
-@dataclass(frozen=True)
-class Delivery:
+class DeliveringOperator(VeniceOperator):
     """
-    Where a clip goes, and what is done besides.
+    What stores a clip, and does what follows from it.
 
-    :param output_path: a local path or any ``ObjectStoragePath`` or its URL.
+    :param output_path: a local path or any ``ObjectStoragePath`` or its URL, such as
+        ``s3://aws_default@bucket/clip.mp4``. (templated)
     :param overwrite: whether a file that is already there may be replaced.
     :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
-    :param manifest: whether to write a record of it as ``<output_path>.json``.
+    :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
+        what it cost, when, which file came of it, and which task did it.
     """
 
-    output_path: Any
-    overwrite: bool
-    delete_media: bool
-    manifest: bool
+    template_fields: Sequence[str] = (*VeniceOperator.template_fields, "output_path")
 
-    def run(
-        self, task: BaseOperator, hook: VeniceHook, job: VideoJob | Mapping[str, Any], context: Context
-    ) -> dict[str, Any]:
+    def __init__(
+        self,
+        *,
+        output_path: Any,
+        overwrite: bool = False,
+        delete_media: bool = False,
+        manifest: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_path = output_path
+        self.overwrite = overwrite
+        self.delete_media = delete_media
+        self.manifest = manifest
+
+    def deliver(self, job: VideoJob | Mapping[str, Any], context: Context) -> dict[str, Any]:
         """
         Download a clip, record it, tell the task's outlets, and delete it at the vendor if asked to.
 
@@ -48,23 +58,24 @@ class Delivery:
         finished, memory = unseal(job), SubmissionMemory(context)
         stored = self._already_stored(memory, finished)
         if stored is None:
-            stored = hook.download(
+            stored = self.hook.download(
                 finished,
                 self.output_path,
                 overwrite=self.overwrite,
                 before_publish=lambda file: memory.delivering(finished, file.to_dict()),
             )
         else:
-            task.log.info("%s is already there, whole: %s", finished, stored.path)
+            self.log.info("%s is already there, whole: %s", finished, stored.path)
         record = describe_delivery(context, finished, stored.to_dict())
         if self.manifest:
-            task.log.info("Wrote %s", write_manifest(stored.path, record))
-        _tell_outlets(task, context, record)
+            self.log.info("Wrote %s", write_manifest(stored.path, record))
+        self._tell_outlets(context, record)
         if self.delete_media:
-            _delete(task, hook, finished)
+            self._delete(finished)
         return {**stored.to_dict(), "job": seal(finished)}
 
-    def _already_stored(self, memory: SubmissionMemory, job: VideoJob) -> StoredVideo | None:
+    @staticmethod
+    def _already_stored(memory: SubmissionMemory, job: VideoJob) -> StoredVideo | None:
         """Return the file of an earlier try, wherever that has put it: the digest tells it from any other."""
         from airflow_provider_venice import storage
 
@@ -72,20 +83,18 @@ class Delivery:
         stored = None if noted is None else storage.existing_video(noted["path"])
         return stored if stored is not None and noted is not None and stored.sha256 == noted["sha256"] else None
 
+    def _tell_outlets(self, context: Context, record: Mapping[str, Any]) -> None:
+        from airflow.sdk import Asset
 
-def _tell_outlets(task: BaseOperator, context: Context, record: Mapping[str, Any]) -> None:
-    from airflow.sdk import Asset
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(record)
 
-    for outlet in task.outlets:
-        if isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra.update(record)
-
-
-def _delete(task: BaseOperator, hook: VeniceHook, job: VideoJob) -> None:
-    """Delete at the vendor; the file is safe, so a failure here is not one of the task."""
-    try:
-        found = hook.delete_media(job)
-    except VeniceError as error:
-        task.log.warning("The media of %s could not be deleted at Venice: %s", job, error)
-    else:
-        task.log.info("The media of %s %s at Venice", job, "was deleted" if found else "was already gone")
+    def _delete(self, job: VideoJob) -> None:
+        """Delete at the vendor; the file is safe, so a failure here is not one of the task."""
+        try:
+            found = self.hook.delete_media(job)
+        except VeniceError as error:
+            self.log.warning("The media of %s could not be deleted at Venice: %s", job, error)
+        else:
+            self.log.info("The media of %s %s at Venice", job, "was deleted" if found else "was already gone")

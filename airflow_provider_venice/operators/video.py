@@ -10,8 +10,8 @@ from airflow_provider_venice.api.model import VideoJob, VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VideoGenerationError
 from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
-from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
-from airflow_provider_venice.operators.delivery import Delivery
+from airflow_provider_venice.operators.base import VideoRequestOperator
+from airflow_provider_venice.operators.delivery import DeliveringOperator
 from airflow_provider_venice.operators.manifest import describe_failure, write_manifest
 from airflow_provider_venice.operators.queueing import VideoQueueingOperator
 from airflow_provider_venice.operators.submission import SubmissionMemory
@@ -83,83 +83,44 @@ class VeniceQueueVideoOperator(VideoQueueingOperator):
         return seal(self.completed(event, context))
 
 
-class VeniceDownloadVideoOperator(VeniceOperator):
+class VeniceDownloadVideoOperator(DeliveringOperator):
     """
     Stream a finished clip to a file, which appears under its name only when it is whole.
 
     Returns ``path``, ``size`` (bytes), ``sha256``, ``metadata`` and ``job``; the record that
     ``manifest`` writes is the extra of the asset event for each asset in ``outlets``. A retry is
-    safe: a file that an earlier try has stored, or one of the announced size, is the result.
+    safe: a file that an earlier try has stored is the result.
+
+    The arguments ``output_path``, ``overwrite``, ``delete_media`` and ``manifest`` are those of
+    :class:`~airflow_provider_venice.operators.delivery.DeliveringOperator`.
 
     :param job: the job that a queue task or a sensor returned. (templated)
-    :param output_path: a local path or any ``ObjectStoragePath`` or its URL, such as
-        ``s3://aws_default@bucket/clip.mp4``. (templated)
-    :param overwrite: whether a file that is already there may be replaced.
-    :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
-    :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
-        what it cost, when, which file came of it, and which task did it.
     """
 
-    template_fields: Sequence[str] = (*VeniceOperator.template_fields, "job", "output_path")
+    template_fields: Sequence[str] = (*DeliveringOperator.template_fields, "job")
 
-    def __init__(
-        self,
-        *,
-        job: Any,
-        output_path: Any,
-        overwrite: bool = False,
-        delete_media: bool = False,
-        manifest: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, job: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.output_path = output_path
-        self.overwrite = overwrite
-        self.delete_media = delete_media
-        self.manifest = manifest
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download, and delete if asked to."""
         with final_failures():
-            return self.delivery.run(self, self.hook, self.job, context)
-
-    @property
-    def delivery(self) -> Delivery:
-        """Where the clip goes."""
-        return Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
+            return self.deliver(self.job, context)
 
 
-class VeniceGenerateVideoOperator(VideoQueueingOperator):
+class VeniceGenerateVideoOperator(VideoQueueingOperator, DeliveringOperator):
     """
     The whole life of a clip in one task: check, price, queue, wait, download.
 
     Returns what :class:`VeniceDownloadVideoOperator` returns. The clip is charged when it is queued,
     and remembered: a retry waits for the same one, downloads it, or finds the file that is there.
 
-    :param output_path: a local path or any ``ObjectStoragePath`` or its URL. (templated)
-    :param overwrite: whether a file that is already there may be replaced.
-    :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
-    :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
-        what it cost, when, which file came of it, and which task did it.
+    The arguments ``output_path``, ``overwrite``, ``delete_media`` and ``manifest`` are those of
+    :class:`~airflow_provider_venice.operators.delivery.DeliveringOperator`.
     """
 
     template_fields: Sequence[str] = (*VideoQueueingOperator.template_fields, "output_path")
-
-    def __init__(
-        self,
-        *,
-        output_path: Any,
-        overwrite: bool = False,
-        delete_media: bool = False,
-        manifest: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.output_path = output_path
-        self.overwrite = overwrite
-        self.delete_media = delete_media
-        self.manifest = manifest
 
     def check_before_payment(self) -> None:
         """Refuse an ``output_path`` under which nothing can be stored."""
@@ -173,19 +134,15 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
         with final_failures(), told_how_to_collect(job, self.log):
             # One that was delivered may be deleted at the vendor by now.
             known = SubmissionMemory(context).delivery(job)
-            return self._deliver(job if known else self.wait(job, context), context)
+            return self.deliver(job if known else self.wait(job, context), context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Download the clip that the trigger found finished."""
         finished = self.completed(event, context)
         with final_failures(), told_how_to_collect(finished, self.log):
-            return self._deliver(finished, context)
+            return self.deliver(finished, context)
 
     def record_failure(self, job: VideoJob, error: VideoGenerationError, context: Context) -> None:
         """Write the record of a clip that did not come, where one of it was asked for."""
         if self.manifest:
             self.log.info("Wrote %s", write_manifest(self.output_path, describe_failure(context, job, error)))
-
-    def _deliver(self, job: VideoJob, context: Context) -> dict[str, Any]:
-        delivery = Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
-        return delivery.run(self, self.hook, job, context)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -210,9 +210,9 @@ class Generate(VeniceGenerateVideoOperator):
         super().__init__(**arguments)
         self.between = between
 
-    def _deliver(self, job: VideoJob, context: Context) -> dict[str, Any]:
+    def deliver(self, job: VideoJob | Mapping[str, Any], context: Context) -> dict[str, Any]:
         self.between()
-        return super()._deliver(job, context)
+        return super().deliver(job, context)
 
 
 class Trial:
