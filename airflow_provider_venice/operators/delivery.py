@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError
+from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
 from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.manifest import describe_delivery, write_manifest
 from airflow_provider_venice.operators.submission import SubmissionMemory
@@ -80,8 +80,14 @@ class DeliveringOperator(VeniceOperator):
         from airflow_provider_venice import storage
 
         noted = memory.delivery(job)
-        stored = None if noted is None else storage.existing_video(noted["path"])
-        return stored if stored is not None and noted is not None and stored.sha256 == noted["sha256"] else None
+        if noted is None:
+            return None
+        try:
+            stored = storage.existing_video(noted["path"])
+        except VeniceRequestError:
+            # Something else lies there, or nobody can tell: the download decides what becomes of it.
+            return None
+        return stored if stored is not None and stored.sha256 == noted["sha256"] else None
 
     def _tell_outlets(self, context: Context, record: Mapping[str, Any]) -> None:
         from airflow.sdk import Asset

@@ -278,6 +278,20 @@ def test_a_worker_killed_at_the_publishing_leaves_what_the_next_try_finds(
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_a_worker_killed_before_it_replaces_another_file_replaces_it_on_the_next_try(
+    hook: VeniceHook, tmp_path: Path
+) -> None:
+    target = tmp_path / "clip.mp4"
+    target.write_text("no video at all")
+    job = hook.wait_for_completion(hook.queue(TEXT))
+    task: dict[str, Any] = {"task_id": "download", "job": job, "output_path": target, "overwrite": True}
+    tries = Tries()
+    with KilledWhile(tries, write=1, after=True), pytest.raises(Killed):
+        run_task(VeniceDownloadVideoOperator(**task), tries)
+    assert target.read_text() == "no video at all"
+    assert run_task(VeniceDownloadVideoOperator(**task), tries)["size"] == target.stat().st_size
+
+
 @BOTH
 def test_a_file_of_the_same_size_is_not_taken_for_the_clip(
     request_: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
