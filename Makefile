@@ -28,7 +28,7 @@ USE_PIPS_INDEX = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -
 # Arguments for pytest: make test ARGS="-k quote -x"
 ARGS ?=
 
-.PHONY: help demo test lint format types docs check clean
+.PHONY: help demo test bench lint format types docs check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ demo: $(STAMP) ## make a clip in a real Airflow, against the simulator; KEEP=1 l
 
 test: $(STAMP) ## run all tests; ARGS="-k quote" for some
 	@$(USE_PIPS_INDEX); $(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## measure, beside the peers; ARGS="polling downloads --save" for some
+	@$(USE_PIPS_INDEX); $(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(STAMP) ## check style and import directions
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "measured"]  # performance.md includes what was measured
 html_theme = "furo"
 html_title = f"airflow-provider-venice {release}"
 

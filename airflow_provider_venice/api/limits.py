@@ -124,12 +124,13 @@ class Pace:
 
         :param now: epoch seconds.
         """
-        spacing, opens_at = self._window / self._limit, self._closed_until
+        # A twentieth is left to others, whose use shows only afterwards.
+        reserve = self._limit // 20
+        spacing, opens_at = self._window / (self._limit - reserve), self._closed_until
         if len(self._failed_at) == _FAILURES:
             opens_at = max(opens_at, self._failed_at[0] + _FAILURE_WINDOW)
         if self._remaining is not None and now < self._resets_at:
-            # A twentieth is left to others, whose use shows only afterwards.
-            usable = self._remaining - self._in_flight - max(1, self._limit // 20)
+            usable = self._remaining - self._in_flight - max(1, reserve)
             if usable <= 0:
                 return max(self._resets_at, opens_at)
             spacing = (self._resets_at - now) / usable

@@ -7,6 +7,7 @@ import contextlib
 import ssl
 import time
 import urllib.request
+import weakref
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
@@ -29,15 +30,33 @@ T = TypeVar("T")
 _CHUNK = 1 << 16
 
 
+class Account:
+    """
+    What one event loop has learned of a key: how fast it may ask, and how long the models' jobs take.
+
+    :param settings: those of the connection.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.turns = {
+            "queue": Turns(Pace(settings.queue_limit)),
+            "retrieve": Turns(Pace(settings.retrieve_limit)),
+        }
+        #: By model; all who watch its jobs learn from each other.
+        self.run_times: defaultdict[str, RunTimes] = defaultdict(RunTimes)
+
+
 class AsyncTransport:
     """
     Carries calls over one HTTP session of the running event loop.
 
     :param settings: where to, with which key, how patiently.
+    :param account: what is known of the key.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, account: Account | None = None) -> None:
         self.settings = settings
+        self.account = Account(settings) if account is None else account
         # No limit on connections: the budget is the limit, and a slow answer must not hold up others.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -46,12 +65,6 @@ class AsyncTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        self._turns = {
-            "queue": Turns(Pace(settings.queue_limit)),
-            "retrieve": Turns(Pace(settings.retrieve_limit)),
-        }
-        #: What is known of each model's run times; all who watch its jobs learn from each other.
-        self.run_times: defaultdict[str, RunTimes] = defaultdict(RunTimes)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -75,7 +88,7 @@ class AsyncTransport:
 
     async def _once(self, call: Call[Any], urgency: Urgency) -> Reply:
         body = call.encode()
-        turns = self._turns.get(call.budget or "")
+        turns = self.account.turns.get(call.budget or "")
         if turns is None:
             return await self._exchange(call, body)
         async with turns.turn(urgency):
@@ -141,8 +154,10 @@ class _Shared:
         self.users = 0
 
 
-#: By running loop and account: a session belongs to its loop, a budget to its key.
+#: By running loop and settings: a session belongs to its loop, and is closed when nobody uses it.
 _shared: dict[tuple[asyncio.AbstractEventLoop, Settings], _Shared] = {}
+#: What was learned outlives the session: whoever comes after a pause must not begin at full speed.
+_accounts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Account]] = weakref.WeakKeyDictionary()
 
 
 @contextlib.asynccontextmanager
@@ -152,11 +167,13 @@ async def shared_transport(settings: Settings) -> AsyncIterator[AsyncTransport]:
 
     :param settings: those of the connection.
     """
-    key = (asyncio.get_running_loop(), settings)
+    key = loop, _ = (asyncio.get_running_loop(), settings)
     # No await between looking and making, nor between leaving and evicting.
     entry = _shared.get(key)
     if entry is None:
-        entry = _shared[key] = _Shared(AsyncTransport(settings))
+        accounts = _accounts.setdefault(loop, {})
+        account = accounts.setdefault(settings, Account(settings))
+        entry = _shared[key] = _Shared(AsyncTransport(settings, account))
     entry.users += 1
     try:
         yield entry.transport

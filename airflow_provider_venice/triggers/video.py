@@ -110,7 +110,7 @@ class VeniceVideoTrigger(BaseTrigger):
             deadline=self.deadline,
             poll_interval=self.poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
-            run_times=transport.run_times[job.model],
+            run_times=transport.account.run_times[job.model],
         )
         pause = watch.first_look(time.time(), random.random())
         while True:
