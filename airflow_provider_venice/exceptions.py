@@ -13,7 +13,8 @@
     │   └── VideoGenerationError     the job has ended at the vendor without a video
     ├── VeniceAmbiguousSubmission    a job may have been accepted and charged; its id is unknown
     ├── VideoTimeoutError            the job was still running when the caller's time was up
-    └── VideoDownloadError           the bytes that came are not a whole video
+    ├── VideoDownloadError           the bytes that came are not a whole video
+    └── VideoBatchError              some clips of a list did not come
 
 Every class has ``can_heal``: whether the same call, made later, may succeed. Whatever
 cannot heal reaches Airflow as ``AirflowFailException``, so that no retry is spent on it.
@@ -233,4 +234,18 @@ class VideoDownloadError(VeniceError):
 
     def __init__(self, message: str, *, can_heal: bool = True) -> None:
         super().__init__(message)
+        self.can_heal = can_heal
+
+
+class VideoBatchError(VeniceError):
+    """
+    Some clips of a list did not come; the others are stored.
+
+    :param results: what became of each, as plain JSON.
+    :param can_heal: whether a later try may bring some of them.
+    """
+
+    def __init__(self, message: str, *, results: Sequence[Mapping[str, Any]], can_heal: bool) -> None:
+        super().__init__(message)
+        self.results = list(results)
         self.can_heal = can_heal

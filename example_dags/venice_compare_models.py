@@ -59,6 +59,5 @@ with DAG(
         prompt="{{ params.prompt }}",
         max_cost=2.00,
         output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
-        deferrable=True,
     )
     # [END howto_compare_models]

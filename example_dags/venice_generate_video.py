@@ -35,7 +35,5 @@ with DAG(
         max_cost=2.00,
         # A path of the worker, or an object storage: s3://aws_default@bucket/clips/…
         output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
-        # Wait in the triggerer, without a worker slot.
-        deferrable=True,
     )
     # [END howto_generate_video]

@@ -94,7 +94,6 @@ else:
             # What was approved, and not a cent more, should the price have risen meanwhile.
             max_cost=price,
             output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
-            deferrable=True,
         )
         quote >> approve >> generate
     # [END howto_human_approval]

@@ -46,6 +46,5 @@ with DAG(
         duration="5s",
         max_cost=2.00,
         output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
-        deferrable=True,
     )
     # [END howto_image_to_video]

@@ -41,7 +41,6 @@ with DAG(
         duration="5s",
         max_cost=2.00,
         output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
-        deferrable=True,
         # Its event carries path, size, sha256 and metadata of the file.
         outlets=[clip],
     )

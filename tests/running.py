@@ -24,13 +24,26 @@ class MemoryStore(dict[str, Any]):
         self.pop(key, None)
 
 
+class OutletEvents:
+    """A stand-in for the asset events that a task sends: the extra of each."""
+
+    def __init__(self, extras: dict[Any, dict[str, Any]]) -> None:
+        self._extras = extras
+
+    def __getitem__(self, asset: Any) -> SimpleNamespace:
+        return SimpleNamespace(extra=self._extras.setdefault(asset, {}))
+
+
 @dataclass
 class Tries:
     """What Airflow keeps of a task instance between its tries."""
 
     store: MemoryStore = field(default_factory=MemoryStore)
     max_tries: int = 2
+    task_count: int = 1
+    deferred_to: list[str] = field(default_factory=list)
     xcoms: dict[str, Any] = field(default_factory=dict)
+    outlet_extras: dict[Any, dict[str, Any]] = field(default_factory=dict)
     upstream: dict[str, list[Any]] = field(default_factory=dict)
 
     def clear(self) -> None:
@@ -53,12 +66,13 @@ def run_task(task: Any, tries: Tries | None = None) -> Any:
             run_id="run",
             task_id=task.task_id,
             map_index=-1,
+            get_ti_count=lambda **_: tries.task_count,
             xcom_pull=lambda **pull: tries.upstream.get(pull["key"]),
             xcom_push=lambda key, value: tries.xcoms.update({key: json.loads(json.dumps(value))}),
         ),
-        "dag": SimpleNamespace(task_ids=["queue", task.task_id]),
+        "dag": SimpleNamespace(task_ids=["queue", task.task_id], tasks=[task]),
         "task_state_store": tries.store,
-        "outlet_events": {},
+        "outlet_events": OutletEvents(tries.outlet_extras),
     }
     method = task.execute
     arguments: dict[str, Any] = {}
@@ -66,6 +80,7 @@ def run_task(task: Any, tries: Tries | None = None) -> Any:
         try:
             return json.loads(json.dumps(method(context, **arguments)))
         except TaskDeferred as deferred:
+            tries.deferred_to.append(type(deferred.trigger).__name__)
             event = run_trigger(stored(deferred.trigger))
             method = getattr(task, deferred.method_name)
             arguments = {**(deferred.kwargs or {}), "event": event}

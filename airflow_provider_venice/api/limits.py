@@ -14,7 +14,7 @@ BLOCK_SECONDS = 30.0
 
 #: More than 20 failed requests within 30 seconds bring the block (the vendor's documentation). Half of
 #: them are left to others who use the same key.
-_FAILURES, _FAILURE_WINDOW = 10, 30.0
+FAILURES, _FAILURE_WINDOW = 10, 30.0
 
 #: A reset header below this is a count of seconds; a time stamp of this size lay in 2001.
 _OLDEST_TIMESTAMP = 1_000_000_000.0
@@ -106,17 +106,19 @@ class Pace:
 
     :param limit: requests per window, until the server tells.
     :param window: seconds.
+    :param spread: whether to spread the requests; else they go as they come until the window is used up.
     """
 
-    def __init__(self, limit: int, window: float = 60.0) -> None:
+    def __init__(self, limit: int, window: float = 60.0, *, spread: bool = True) -> None:
         self._limit = limit
         self._window = window
+        self._spread = spread
         self._last = 0.0
         self._in_flight = 0
         self._remaining: int | None = None
         self._resets_at = 0.0
         self._closed_until = 0.0
-        self._failed_at: deque[float] = deque(maxlen=_FAILURES)
+        self._failed_at: deque[float] = deque(maxlen=FAILURES)
 
     def next_at(self, now: float) -> float:
         """
@@ -127,13 +129,13 @@ class Pace:
         # A twentieth is left to others, whose use shows only afterwards.
         reserve = self._limit // 20
         spacing, opens_at = self._window / (self._limit - reserve), self._closed_until
-        if len(self._failed_at) == _FAILURES:
+        if len(self._failed_at) == FAILURES:
             opens_at = max(opens_at, self._failed_at[0] + _FAILURE_WINDOW)
         if self._remaining is not None and now < self._resets_at:
             usable = self._remaining - self._in_flight - max(1, reserve)
             if usable <= 0:
                 return max(self._resets_at, opens_at)
-            spacing = (self._resets_at - now) / usable
+            spacing = (self._resets_at - now) / usable if self._spread else 0.0
         return max(now, self._last + spacing, opens_at)
 
     def take(self, now: float) -> None:

@@ -129,13 +129,14 @@ class VeniceHook(BaseHook):
             ``AirflowFailException`` too, so that no retry of a task sends it again.
         :raises VeniceAPIError: when Venice refused; nothing was spent.
         """
-        return self.prepare(request, **fields)()
+        return self.prepare(request, **fields)(None)
 
-    def prepare(self, request: RequestLike = None, **fields: Any) -> Callable[[], VideoJob]:
+    def prepare(self, request: RequestLike = None, **fields: Any) -> Callable[[float | None], VideoJob]:
         """
         Do everything that a submission needs but the submission itself, which the result then makes.
 
-        What goes wrong here has sent nothing; what goes wrong there may have.
+        What goes wrong here has sent nothing; what goes wrong there may have. The result takes the
+        longest wait for the rate limit in seconds, ``None`` for the connection's setting.
 
         :raises VeniceRequestError: when the request, or a file in it, is not valid.
         """
@@ -147,12 +148,14 @@ class VeniceHook(BaseHook):
             )
         call = calls.queue(media.resolve_media(wanted.to_body(), storage.read_media))
         transport = self.get_conn()
-        return lambda: self._submit(transport, call, wanted.model)
+        return lambda max_wait: self._submit(transport, call, wanted.model, max_wait)
 
-    def _submit(self, transport: BlockingTransport, call: calls.Call[VideoJob], model: str) -> VideoJob:
+    def _submit(
+        self, transport: BlockingTransport, call: calls.Call[VideoJob], model: str, max_wait: float | None
+    ) -> VideoJob:
         sent_at = time.time()
         try:
-            job = transport.send(call)
+            job = transport.send(call, max_wait=max_wait)
         except VeniceError as error:
             if _may_have_arrived(error):
                 raise FinalAmbiguousSubmission(

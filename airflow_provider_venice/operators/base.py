@@ -127,6 +127,16 @@ class VideoRequestOperator(VeniceOperator):
         return VideoRequest.of(self.request if request is None else request, **fields)
 
     @property
+    def is_batch(self) -> bool:
+        """Whether ``request`` is a list."""
+        return self.request is not None and not isinstance(self.request, (VideoRequest, Mapping, str))
+
+    @cached_property
+    def requests(self) -> list[Any]:
+        """The requests as they were given: one, or those of the list."""
+        return list(self.request) if self.is_batch else [self.request]
+
+    @property
     def budget(self) -> Budget:
         """
         The limits that the arguments set.
@@ -135,17 +145,18 @@ class VideoRequestOperator(VeniceOperator):
         """
         return Budget.of(max_cost=self.max_cost, min_balance=self.min_balance)
 
-    def check_budget(self, cost: Decimal, what: str, balance: Decimal | None) -> None:
+    def check_budget(self, cost: Decimal, what: str, balance: Decimal | None, spent: Decimal = Decimal(0)) -> None:
         """
         Compare a price with ``max_cost``, and what it leaves with ``min_balance``.
 
         :param cost: US dollars.
         :param what: what costs that, for the message.
         :param balance: US dollars on the account, where the quote told it; else it is asked for.
+        :param spent: US dollars that the same task has spent already.
         :raises VeniceBudgetError: with the figures, when a limit is passed.
         """
         budget = self.budget
         if budget.min_balance is not None and balance is None:
             told = self.hook.balance()["balances"].get("usd")
             balance = None if told is None else Decimal(told)
-        budget.check(cost, what, balance)
+        budget.check(spent + cost, what, None if balance is None else balance + spent)

@@ -48,19 +48,33 @@ class DeliveringOperator(VeniceOperator):
 
     def deliver(self, job: VideoJob | Mapping[str, Any], context: Context) -> dict[str, Any]:
         """
-        Download a clip, record it, tell the task's outlets, and delete it at the vendor if asked to.
+        Download a clip, record it, delete it at the vendor if asked to, and tell the task's outlets.
 
         :return: plain JSON: ``path``, ``size``, ``sha256``, ``metadata`` and ``job``.
         :raises VeniceError: when no whole file could be stored.
         """
+        result, record = self.store(job, self.output_path, SubmissionMemory(context), context)
+        self.tell_outlets(context, record)
+        return result
+
+    def store(
+        self, job: VideoJob | Mapping[str, Any], path: Any, memory: SubmissionMemory, context: Context
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        Download a clip, record it, and delete it at the vendor if asked to.
+
+        :param path: where it goes.
+        :param memory: what the task remembers of this clip.
+        :return: what :meth:`deliver` returns, and the record, both plain JSON.
+        """
         from airflow_provider_venice.hooks.sealing import seal, unseal
 
-        finished, memory = unseal(job), SubmissionMemory(context)
+        finished = unseal(job)
         stored = self._already_stored(memory, finished)
         if stored is None:
             stored = self.hook.download(
                 finished,
-                self.output_path,
+                path,
                 overwrite=self.overwrite,
                 before_publish=lambda file: memory.delivering(finished, file.to_dict()),
             )
@@ -69,10 +83,9 @@ class DeliveringOperator(VeniceOperator):
         record = describe_delivery(context, finished, stored.to_dict())
         if self.manifest:
             self.log.info("Wrote %s", write_manifest(stored.path, record))
-        self._tell_outlets(context, record)
         if self.delete_media:
             self._delete(finished)
-        return {**stored.to_dict(), "job": seal(finished)}
+        return {**stored.to_dict(), "job": seal(finished)}, record
 
     @staticmethod
     def _already_stored(memory: SubmissionMemory, job: VideoJob) -> StoredVideo | None:
@@ -89,7 +102,8 @@ class DeliveringOperator(VeniceOperator):
             return None
         return stored if stored is not None and stored.sha256 == noted["sha256"] else None
 
-    def _tell_outlets(self, context: Context, record: Mapping[str, Any]) -> None:
+    def tell_outlets(self, context: Context, record: Mapping[str, Any]) -> None:
+        """Put a record into the extra of the asset events."""
         from airflow.sdk import Asset
 
         for outlet in self.outlets:

@@ -11,6 +11,7 @@ from airflow_provider_venice.exceptions import VeniceRequestError, VideoGenerati
 from airflow_provider_venice.hooks.failures import final_failures
 from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.submission import JOB_KEY
+from airflow_provider_venice.triggers.events import RESULTS_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -127,20 +128,22 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         jobs = {job["queue_id"]: job for job in self._pull(context, task_ids, JOB_KEY) if job.get("queue_id")}
         delivered = {
             result["job"]["queue_id"]: result["path"]
-            for result in self._pull(context, task_ids, "return_value")
+            for key in ("return_value", RESULTS_KEY)
+            for result in self._pull(context, task_ids, key)
             if isinstance(result.get("job"), Mapping) and result.get("path")
         }
         self.log.info("Found %d clips that were bought, %d of them delivered", len(jobs), len(delivered))
         return list(jobs.values()), delivered
 
     def _pull(self, context: Context, task_ids: list[str], key: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the dictionaries that these tasks have pushed, of all map indexes."""
+        """Yield the dictionaries that these tasks have pushed, singly or in lists, of all map indexes."""
         pulled = context["ti"].xcom_pull(
             task_ids=task_ids,
             dag_id=self.external_dag_id or None,
             run_id=self.external_run_id or None,
             key=key,
         )
-        for value in pulled or ():
-            if isinstance(value, Mapping):
-                yield value
+        for pushed in pulled or ():
+            for value in pushed if isinstance(pushed, (list, tuple)) else [pushed]:
+                if isinstance(value, Mapping):
+                    yield value

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 #: XCom key of the job, pushed as soon as it is known: a task that is killed keeps it until its next try.
 JOB_KEY = "venice_job"
 
-_KEY = "venice_submission"
-_DELIVERY_KEY = "venice_delivery"
-
 
 class TaskStore(Protocol):
     """
@@ -116,7 +113,7 @@ def task_store(context: Context) -> TaskStore:
 @dataclass(frozen=True)
 class Submission:
     """
-    One submission. Without a job it is an intent: it may have been sent, and may be paid.
+    One submission. Without a job it is an intent: it may have been sent, and may be paid, unless it was refused.
 
     :param fingerprint: SHA-256 of the request.
     :param model: the model that was asked for.
@@ -126,7 +123,7 @@ class Submission:
     :param doubted: whether a person was told that the outcome of an intent is unknown.
     :param cost: the quoted US dollars as text, ``None`` where nobody asked.
     :param job: the job as it may be stored, its private link encrypted.
-    :param failure: why the job ended without a video.
+    :param failure: why the job ended without a video; without a job, why Venice refused it.
     :param costs_nothing: whether that failure was refunded and another submission may succeed.
     """
 
@@ -176,17 +173,20 @@ class SubmissionMemory:
     The submission of the running task, as its tries know it.
 
     :param context: the task's context.
+    :param position: which of the task's clips, where it buys several; from 0.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, position: int | None = None) -> None:
         self._store = task_store(context)
         ti = context.get("ti")
         self.max_tries: int = getattr(ti, "max_tries", 0) or 0
+        suffix = "" if position is None else f"_{position}"
+        self._key, self._delivery_key = f"venice_submission{suffix}", f"venice_delivery{suffix}"
         self._known: Any = None
 
     def recall(self) -> Submission | None:
         """Return the submission of an earlier try."""
-        stored = self._known = self._store.get(_KEY)
+        stored = self._known = self._store.get(self._key)
         if stored is None:
             return None
         names = {field.name for field in dataclasses.fields(Submission)}
@@ -198,15 +198,15 @@ class SubmissionMemory:
 
         :raises VeniceError: when another try has written since this one has read, and this one is about to submit.
         """
-        if submission.job is None and self._store.get(_KEY) != self._known:
+        if submission.job is None and self._store.get(self._key) != self._known:
             raise VeniceError("another try of this task has submitted meanwhile; this one does nothing")
         record = dataclasses.asdict(submission)
-        self._store.set(_KEY, record)
+        self._store.set(self._key, record)
         self._known = record
 
     def forget(self) -> None:
         """Drop the submission: it was refused, and nothing was bought."""
-        self._store.delete(_KEY)
+        self._store.delete(self._key)
         self._known = None
 
     def was_cleared_since(self, submission: Submission) -> bool:
@@ -215,9 +215,9 @@ class SubmissionMemory:
 
     def delivery(self, job: VideoJob) -> Mapping[str, Any] | None:
         """Return the file that an earlier try was about to store of ``job``."""
-        stored = self._store.get(_DELIVERY_KEY)
+        stored = self._store.get(self._delivery_key)
         return stored["video"] if stored is not None and stored["queue_id"] == job.queue_id else None
 
     def delivering(self, job: VideoJob, video: Mapping[str, Any]) -> None:
         """Keep which file ``job`` becomes, before it appears: what lies there afterwards can be told from another."""
-        self._store.set(_DELIVERY_KEY, {"queue_id": job.queue_id, "video": dict(video)})
+        self._store.set(self._delivery_key, {"queue_id": job.queue_id, "video": dict(video)})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_venice.api.model import VideoJob, VideoQuote
+from airflow_provider_venice.api.model import VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VideoGenerationError
 from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
 from airflow_provider_venice.operators.base import VideoRequestOperator
+from airflow_provider_venice.operators.batch import Batch, output_paths
 from airflow_provider_venice.operators.delivery import DeliveringOperator
 from airflow_provider_venice.operators.manifest import describe_failure, write_manifest
+from airflow_provider_venice.operators.purchase import Purchase
 from airflow_provider_venice.operators.queueing import VideoQueueingOperator
 from airflow_provider_venice.operators.submission import SubmissionMemory
 
@@ -33,14 +35,13 @@ class VeniceQuoteVideoOperator(VideoRequestOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the price, or the prices."""
-        single = self.request is None or isinstance(self.request, (VideoRequest, Mapping, str))
         with final_failures():
-            requests = [self.video_request(request) for request in ([self.request] if single else self.request)]
+            requests = [self.video_request(request) for request in self.requests]
             quotes = [self._quote(request) for request in requests]
             total = sum((quote.estimated_cost for quote in quotes), Decimal(0))
             balance = quotes[-1].balance if quotes else None
-            self.check_budget(total, "the clip" if single else f"the batch of {len(quotes)} clips", balance)
-        if single:
+            self.check_budget(total, f"the batch of {len(quotes)} clips" if self.is_batch else "the clip", balance)
+        if not self.is_batch:
             return quotes[0].to_dict()
         self.log.info("%d clips cost $%s in all", len(quotes), total)
         return {"quotes": [quote.to_dict() for quote in quotes], "total_cost": float(total), "currency": "USD"}
@@ -111,12 +112,23 @@ class VeniceDownloadVideoOperator(DeliveringOperator):
 
 class VeniceGenerateVideoOperator(VideoQueueingOperator, DeliveringOperator):
     """
-    The whole life of a clip in one task: check, price, queue, wait, download.
+    The whole life of a clip in one task: check, price, queue, wait, download. Or of a list of clips.
 
     Returns what :class:`VeniceDownloadVideoOperator` returns. The clip is charged when it is queued,
     and remembered: a retry waits for the same one, downloads it, or finds the file that is there.
 
-    The arguments ``output_path``, ``overwrite``, ``delete_media`` and ``manifest`` are those of
+    With a list of requests it returns a list, in their order. All clips are checked and priced before the
+    first is bought, and waited for in one trigger. One that fails does not hide the others: these are
+    stored, and then the task fails. The XCom ``venice_results`` has what became of each: its ``status``,
+    ``stored`` or ``failed``, with the file's description or the ``error``. A retry or a clear takes up
+    what was bought, by its place in the list.
+
+    :param request: a ``VideoRequest``, a mapping of its fields, or a list of these. (templated)
+    :param output_path: where the clip goes. For a list of requests a list of as many paths, or one with
+        ``{index}`` in it, or ``{index:04}``: the request's place in the list, from 0. (templated)
+    :param max_cost: most US dollars to spend, in all. (templated)
+
+    The arguments ``overwrite``, ``delete_media`` and ``manifest`` are those of
     :class:`~airflow_provider_venice.operators.delivery.DeliveringOperator`.
     """
 
@@ -128,21 +140,27 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator, DeliveringOperator):
 
         storage.check_target(self.output_path, overwrite=self.overwrite)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Queue the clip, or take up the one that an earlier try has bought, and wait for it."""
+        if self.is_batch:
+            return Batch(self, context).run()
         job = self.submit(context)
         with final_failures(), told_how_to_collect(job, self.log):
             # One that was delivered may be deleted at the vendor by now.
             known = SubmissionMemory(context).delivery(job)
             return self.deliver(job if known else self.wait(job, context), context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Download the clip that the trigger found finished."""
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | list[dict[str, Any]]:
+        """Download the clip, or the clips, that the trigger found finished."""
+        if self.is_batch:
+            return Batch(self, context).run(event)
         finished = self.completed(event, context)
         with final_failures(), told_how_to_collect(finished, self.log):
             return self.deliver(finished, context)
 
-    def record_failure(self, job: VideoJob, error: VideoGenerationError, context: Context) -> None:
-        """Write the record of a clip that did not come, where one of it was asked for."""
-        if self.manifest:
-            self.log.info("Wrote %s", write_manifest(self.output_path, describe_failure(context, job, error)))
+    def remember_failure(self, purchase: Purchase, error: VideoGenerationError, context: Context) -> None:
+        """Remember a clip that did not come, and write its record where one was asked for."""
+        job = purchase.failed(error)
+        if job is not None and self.manifest:
+            path = output_paths(self)[purchase.position or 0]
+            self.log.info("Wrote %s", write_manifest(path, describe_failure(context, job, error)))

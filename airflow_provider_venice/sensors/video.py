@@ -35,7 +35,8 @@ class VeniceVideoSensor(BaseSensorOperator):
     Wait for a job, or for all jobs of a list, and return it, or them, completed.
 
     By default it waits in the triggerer and holds no worker slot. A job that ends without a video
-    fails the task at once, with all that Venice said; the others of a list are waited for first. When
+    fails the task at once, with all that Venice said; the others of a list are waited for first, and the
+    XCom ``venice_results`` then has all jobs, each with its ``status`` and ``error``. When
     the time is up, the task fails as every sensor does, without a retry: clear it to wait on.
 
     :param job: the job that a queue task returned, or a list of them. (templated)
@@ -105,11 +106,12 @@ class VeniceVideoSensor(BaseSensorOperator):
         :raises AirflowFailException: when one has failed.
         :raises AirflowSensorTimeout: when the time was up.
         """
-        from airflow_provider_venice.triggers.video import completed_jobs
+        from airflow_provider_venice.triggers.events import completed_jobs
 
         try:
             seen = completed_jobs(event)
         except VeniceError as error:
+            self._show(event.get("jobs"), context)
             self._fail(error)
         return self._result(seen)
 
@@ -124,6 +126,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         outcomes = [self._ended[job.queue_id] for job in jobs]
         errors = [outcome for outcome in outcomes if isinstance(outcome, VeniceError)]
         if errors:
+            self._show([_described(job, self._ended[job.queue_id]) for job in jobs], context)
             self._fail(errors[0], message="; ".join(map(str, errors)))
         seen = [outcome for outcome in outcomes if isinstance(outcome, VideoJob)]
         return PokeReturnValue(is_done=True, xcom_value=self._result(seen))
@@ -156,6 +159,13 @@ class VeniceVideoSensor(BaseSensorOperator):
             self.log.info("There is no job to wait for")
         return jobs
 
+    def _show(self, jobs: Any, context: Context) -> None:
+        """Push what became of each job of a list, for tasks that go on with those that have ended well."""
+        from airflow_provider_venice.triggers.events import RESULTS_KEY
+
+        if jobs and not isinstance(self.job, (VideoJob, Mapping)):
+            context["ti"].xcom_push(key=RESULTS_KEY, value=jobs)
+
     def _result(self, seen: Sequence[VideoJob]) -> Any:
         """Return what may be stored: one job for one, a list for a list."""
         from airflow_provider_venice.hooks.sealing import seal
@@ -177,3 +187,11 @@ class VeniceVideoSensor(BaseSensorOperator):
 
             raise AirflowSensorTimeout(text) from error
         raise AirflowFailException(text) from error
+
+
+def _described(job: VideoJob, ended: VideoJob | VeniceError) -> dict[str, Any]:
+    from airflow_provider_venice.hooks.sealing import seal
+
+    if isinstance(ended, VideoJob):
+        return seal(ended)
+    return {**seal(job), "status": "failed", "error": str(ended)}

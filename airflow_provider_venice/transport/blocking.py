@@ -17,7 +17,7 @@ import urllib3.exceptions
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
-from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport import policy
 from airflow_provider_venice.transport.settings import Settings
 
@@ -83,48 +83,67 @@ class BlockingTransport:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._session = _Session()
-        self._paces = {"queue": Pace(settings.queue_limit), "retrieve": Pace(settings.retrieve_limit)}
+        self._paces = {
+            "queue": Pace(settings.queue_limit, spread=False),
+            "retrieve": Pace(settings.retrieve_limit),
+        }
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def send(self, call: Call[T], *, attempts: int | None = None) -> T:
+    def send(self, call: Call[T], *, attempts: int | None = None, max_wait: float | None = None) -> T:
         """
         Make a call and return its result.
 
         :param call: the call.
         :param attempts: how often at most; ``None`` for the connection's setting.
+        :param max_wait: longest wait for the rate limit, in seconds; ``None`` for the connection's setting.
+        :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` tells which.
         :raises VeniceError: when there is no result.
         """
 
         def attempt() -> T:
-            with self.open(call) as answer:
+            with self.open(call, max_wait=max_wait) as answer:
                 return call.read(answer.reply())
 
-        return self.repeat(call, attempt, attempts=attempts)
+        return self.repeat(call, attempt, attempts=attempts, max_wait=max_wait)
 
-    def repeat(self, call: Call[Any], attempt: Callable[[], T], *, attempts: int | None = None) -> T:
+    def repeat(
+        self,
+        call: Call[Any],
+        attempt: Callable[[], T],
+        *,
+        attempts: int | None = None,
+        max_wait: float | None = None,
+    ) -> T:
         """
         Run ``attempt`` until it succeeds or the retry policy for ``call`` has had enough.
 
         :raises VeniceError: the last failure.
         """
-        retrying = tenacity.Retrying(sleep=time.sleep, **policy.options(self.settings, call, attempts))
+        retrying = tenacity.Retrying(sleep=time.sleep, **policy.options(self.settings, call, attempts, max_wait))
         return retrying(attempt)
 
     @contextlib.contextmanager
-    def open(self, call: Call[Any]) -> Iterator[Answer]:
+    def open(self, call: Call[Any], *, max_wait: float | None = None) -> Iterator[Answer]:
         """
         Make a call once and hand out its answer; the rest of the body is dropped in the end.
 
+        :param max_wait: longest wait for the rate limit, in seconds.
+        :raises VeniceRateLimitError: when what is left of it asks for a longer wait; nothing was sent.
         :raises VeniceConnectionError: when no answer comes.
         """
         body = call.encode()
         pace = self._paces.get(call.budget or "")
         with contextlib.ExitStack() as stack:
             if pace is not None:
-                time.sleep(max(0.0, pace.next_at(time.time()) - time.time()))
+                wait = max(0.0, pace.next_at(time.time()) - time.time())
+                if max_wait is not None and wait > max_wait:
+                    raise VeniceRateLimitError(
+                        f"{call}: not sent, as the rate limit is used up for {wait:.0f} s", 429, retry_after=wait
+                    )
+                time.sleep(wait)
                 pace.take(time.time())
                 stack.callback(pace.done)
             # On a connection that was kept alive, a reset does not tell whether the request arrived.

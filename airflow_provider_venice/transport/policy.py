@@ -38,15 +38,19 @@ def headers(call: Call[Any]) -> dict[str, str]:
     }
 
 
-def options(settings: Settings, call: Call[Any], attempts: int | None = None) -> dict[str, Any]:
+def options(
+    settings: Settings, call: Call[Any], attempts: int | None = None, max_wait: float | None = None
+) -> dict[str, Any]:
     """
     Return the arguments for ``tenacity.Retrying`` or ``tenacity.AsyncRetrying``.
 
     :param settings: those of the connection.
     :param call: the call to make.
     :param attempts: how often at most; ``None`` for the connection's setting.
+    :param max_wait: longest wait that the server may name, in seconds; ``None`` for the connection's setting.
     """
     most = settings.retry_attempts if attempts is None else attempts
+    longest = settings.retry_max_wait if max_wait is None else max_wait
 
     def retry(state: RetryCallState) -> bool:
         error = _error(state)
@@ -54,7 +58,7 @@ def options(settings: Settings, call: Call[Any], attempts: int | None = None) ->
 
     def stop(state: RetryCallState) -> bool:
         named = getattr(_error(state), "retry_after", None) or 0.0
-        return state.attempt_number >= most or named > settings.retry_max_wait
+        return state.attempt_number >= most or named > longest
 
     def wait(state: RetryCallState) -> float:
         return backoff(

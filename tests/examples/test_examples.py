@@ -43,6 +43,7 @@ def test_each_file_is_read_without_a_warning() -> None:
         "venice_image_to_video",
         "venice_nightly_batch",
         "venice_on_video_asset",
+        "venice_storyboard",
         "venice_text_to_video",
         "venice_video_asset",
     ]
@@ -67,6 +68,23 @@ def test_text_to_video(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_p
     assert job.prompt == "A kite over the dunes"
     check_clip(tmp_path / "videos" / f"{job.queue_id}.mp4", seconds=5)
     assert_paid(venice_simulator, "0.35")
+
+
+def test_storyboard(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_storyboard import dag
+
+    state, tasks = run_dag(dag, place="A mill")
+    assert (state, tasks) == ("success", {"shots": "success"})
+    assert [job.prompt for job in venice_simulator.jobs] == [
+        "Wide shot of A mill at dawn",
+        "Close-up of a hand on a brass lamp, A mill",
+        "A mill from above, the sea in storm",
+    ]
+    clips = sorted((tmp_path / "videos").glob("*/*.mp4"))
+    assert [clip.name for clip in clips] == ["shot-00.mp4", "shot-01.mp4", "shot-02.mp4"]
+    for clip, seconds in zip(clips, (5, 5, 10), strict=True):
+        check_clip(clip, seconds=seconds)
+    assert_paid(venice_simulator, "0.35", "0.35", "0.70")
 
 
 def test_text_to_video_above_its_budget(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:

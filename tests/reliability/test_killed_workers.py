@@ -23,7 +23,7 @@ PATIENCE = 90.0
 #: Runs that are on their way to their step at the same time.
 SIDE_BY_SIDE = 8
 
-#: DAG, step, kind of delivery, map index.
+#: DAG, step, kind of delivery, map index or place in the list.
 Key = tuple[str, str, str, int]
 
 #: A look at a finished inline clip is an answer with media, so these count looks and downloads only.
@@ -111,6 +111,9 @@ KILLS: list[Key] = [
     ),
     ("mapped", "downloading", "inline", 1),
     ("mapped", "submitted", "private", 2),
+    ("listed", "submitted", "inline", 1),
+    ("listed", "downloading", "inline", 2),
+    ("listed", "deleted", "private", 0),
 ]
 
 
@@ -151,17 +154,18 @@ def task_of(dag_id: str, step: str) -> str:
     return "queue" if list(STEPS).index(step) < list(STEPS).index("noted") else "download"
 
 
-def begin(venue: Venue, dag_id: str, step_name: str, kind: str, map_index: int) -> Kill:
+def begin(venue: Venue, dag_id: str, step_name: str, kind: str, row: int) -> Kill:
     """Arrange for a worker to be held, and start its run."""
     step, run_id = STEPS[step_name], "-".join((dag_id, step_name, kind))
     if step.moment is not None:
         holding.asked(venue.holds, run_id, step.moment).touch()
-    match = f"<{run_id}>" + ("" if map_index < 0 else f" <{map_index}>")
+    match = f"<{run_id}>" + ("" if row < 0 else f" <{row}>")
     conf = {}
     if step_name == "pricing":
         # A quote does not carry the prompt.
         match = conf["aspect_ratio"] = "9:16"
     faults = [venue.simulator.fail(match=match, **fault) for fault in getattr(step, kind)]
+    map_index = row if dag_id == "mapped" else -1
     return Kill(venue.start(dag_id, run_id, kind, **conf), step, task_of(dag_id, step_name), map_index, faults)
 
 
@@ -191,8 +195,10 @@ def test_a_lost_worker(key: Key, kills: dict[Key, Kill]) -> None:
     assert state == ("failed" if step.is_doubtful else "success"), run.explain()
     assert run.tries(kill.task, kill.map_index) >= 2, "the worker was killed after the task had ended"
 
-    count = 3 if run.dag_id == "mapped" else 1
+    count = 3 if run.dag_id in ("mapped", "listed") else 1
     lost = 0 if step.is_paid else 1
+    if run.dag_id == "listed" and step.is_doubtful:
+        count -= 1  # what comes after the one in doubt is not submitted
     assert len(run.charges) == len(run.jobs) == len({job.prompt for job in run.jobs}) == count - lost
     assert len(run.clips()) == (count - 1 if step.is_doubtful else count)
     if step.is_doubtful:

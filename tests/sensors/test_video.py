@@ -13,7 +13,7 @@ from airflow_provider_venice.hooks.sealing import seal
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import run_task
+from tests.running import Tries, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
@@ -62,8 +62,15 @@ def test_a_private_link_stays_encrypted(mode: dict[str, Any], hook: VeniceHook) 
 @MODES
 def test_a_failed_job_fails_the_task_for_good(mode: dict[str, Any], hook: VeniceHook) -> None:
     good, bad = hook.queue(TEXT), hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
+    tries = Tries()
     with pytest.raises(AirflowFailException, match="Video generation failed"):
-        run_task(VeniceVideoSensor(task_id="wait", job=[bad, good], **mode))
+        run_task(VeniceVideoSensor(task_id="wait", job=[bad, good], **mode), tries)
+    results = tries.xcoms["venice_results"]
+    assert [(one["queue_id"], one["status"]) for one in results] == [
+        (bad.queue_id, "failed"),
+        (good.queue_id, "completed"),
+    ]
+    assert "Video generation failed" in results[0]["error"]
     with pytest.raises(AirflowSkipException, match="Video generation failed"):
         run_task(VeniceVideoSensor(task_id="wait", job=bad, soft_fail=True, **mode))
 

@@ -12,7 +12,8 @@ import pytest
 from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.triggers.video import VeniceVideoTrigger, completed_jobs
+from airflow_provider_venice.triggers.events import completed_jobs
+from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 from tests.running import run_trigger, stored
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}

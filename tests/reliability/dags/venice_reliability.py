@@ -60,3 +60,14 @@ with DAG("mapped", **DAG_ARGUMENTS):
         deferrable=True,
         **RETRIES,
     ).expand(prompt=[f"{{{{ params.prompt }}}} <{index}>" for index in range(3)])
+
+with DAG("listed", **DAG_ARGUMENTS):
+    VeniceGenerateVideoOperator(
+        task_id="generate",
+        request=[{"prompt": f"{{{{ params.prompt }}}} <{index}>"} for index in range(3)],
+        **{name: value for name, value in REQUEST.items() if name not in ("prompt", "max_cost")},
+        max_cost=3,
+        output_path="{{ params.output_dir }}/{index}.mp4",
+        delete_media=True,
+        **RETRIES,
+    )

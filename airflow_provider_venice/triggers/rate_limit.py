@@ -1,0 +1,108 @@
+"""``VeniceRateLimitTrigger``: waits, without a worker slot, until a key's rate limit admits a submission."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_venice.api.limits import RateLimit
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.triggers.heartbeat import earliest_event
+
+
+class VeniceRateLimitTrigger(BaseTrigger):
+    """
+    Wait until the key's rate limit admits one more submission, which a worker then makes.
+
+    A trigger submits nothing itself: it is run again when its triggerer is lost, and would pay twice.
+    All that wait in one triggerer are let through one by one, at the pace of the limit; who has waited
+    longest goes first. The one event has ``status`` (``success``, ``error``, ``timeout``) and what
+    :func:`admission` reads.
+
+    :param venice_conn_id: the connection.
+    :param since: epoch seconds since which the task waits.
+    :param deadline: epoch seconds at which to give up.
+    :param refused_until: epoch seconds until which Venice has refused submissions, where it has; all
+        that wait for the same key wait for that.
+    """
+
+    def __init__(
+        self, *, venice_conn_id: str, since: float, deadline: float, refused_until: float | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.venice_conn_id = venice_conn_id
+        self.since = since
+        self.deadline = deadline
+        self.refused_until = refused_until
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments as plain JSON."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "venice_conn_id": self.venice_conn_id,
+                "since": self.since,
+                "deadline": self.deadline,
+                "refused_until": self.refused_until,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        earliest = earliest_event()
+        event: dict[str, Any] = {"since": self.since, "deadline": self.deadline}
+        try:
+            async with VeniceHook(self.venice_conn_id).async_transport() as transport:
+                self._tell(transport)
+                # A turn is of use only to a task that can be resumed at once.
+                await asyncio.sleep(max(0.0, earliest - time.monotonic()))
+                await asyncio.wait_for(self._turn(transport), max(0.0, self.deadline - time.time()))
+            event["status"] = "success"
+        except asyncio.TimeoutError:
+            event["status"] = "timeout"
+        except Exception as error:
+            self.log.exception("The wait for the rate limit broke off")
+            heals = not isinstance(error, VeniceError) or error.can_heal
+            event |= {"status": "error", "message": str(error) or repr(error), "heals": heals}
+        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
+        yield TriggerEvent(event)
+
+    def _tell(self, transport: AsyncTransport) -> None:
+        """Let all that wait for this key know that it was refused."""
+        now = time.time()
+        if self.refused_until is not None and self.refused_until > now:
+            pace = transport.account.turns["queue"].pace
+            pace.observe(RateLimit(limit=None, remaining=None, resets_at=None), self.refused_until - now, now)
+
+    async def _turn(self, transport: AsyncTransport) -> None:
+        async with transport.account.turns["queue"].turn(lambda now: now - self.since):
+            self.log.info("The rate limit admits the submission, after %.0f s", time.time() - self.since)
+
+
+def admission(event: Mapping[str, Any] | None) -> tuple[float, float]:
+    """
+    Return since when the task has waited and until when it may, in epoch seconds, if it was let through.
+
+    :param event: what the trigger yielded.
+    :raises VeniceRateLimitError: when the time was up before its turn came.
+    :raises VeniceError: when it is no event of ours, or the trigger broke.
+    """
+    status = event.get("status") if isinstance(event, Mapping) else None
+    if event is None or status not in ("success", "error", "timeout"):
+        raise VeniceError(f"the trigger sent an event with the unknown status {status!r}")
+    if status == "timeout":
+        waited = event["deadline"] - event["since"]
+        raise VeniceRateLimitError(
+            f"the rate limit admitted no submission within {waited:.0f} s; nothing was sent. "
+            "Raise timeout, or start fewer tasks at once",
+            429,
+        )
+    if status == "error":
+        raise VeniceConnectionError(event["message"], sent=False) if event["heals"] else VeniceError(event["message"])
+    return event["since"], event["deadline"]

@@ -1,0 +1,252 @@
+"""A list of requests in one task: one wait, an end for each, and no clip is paid for twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import Asset
+
+from airflow_provider_venice.exceptions import VideoBatchError
+from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
+from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.running import Tries, run_task
+
+MODEL: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": 5}
+VIDEO = "VeniceVideoTrigger"
+TURN = "VeniceRateLimitTrigger"
+
+WAITS = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "in the worker"])
+
+pytestmark = pytest.mark.usefixtures("venice_connection")
+
+
+def batch(folder: Path, *prompts: str, **arguments: Any) -> VeniceGenerateVideoOperator:
+    return VeniceGenerateVideoOperator(
+        task_id="clips",
+        request=[{"prompt": prompt} for prompt in prompts],
+        **{"output_path": f"{folder}/{{index:02}}.mp4", "deferrable": True, **MODEL, **arguments},
+    )
+
+
+def prompts_paid(venice: VeniceSimulator) -> list[str]:
+    jobs = {job.queue_id: job.prompt for job in venice.jobs}
+    return [jobs[charge.queue_id or ""] for charge in venice.journal.charges]
+
+
+@WAITS
+def test_all_clips_of_a_list_come_in_its_order_through_one_wait(
+    deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    task = batch(tmp_path, "[simulate: slow] a", "b", "c", deferrable=deferrable, manifest=True)
+    clips = run_task(task, tries)
+    assert [Path(clip["path"]).name for clip in clips] == ["00.mp4", "01.mp4", "02.mp4"]
+    assert prompts_paid(venice_simulator) == ["[simulate: slow] a", "b", "c"]
+    assert [clip["job"]["queue_id"] for clip in clips] == [c.queue_id for c in venice_simulator.journal.charges]
+    assert tries.deferred_to == ([VIDEO] if deferrable else [])
+    assert [job["queue_id"] for job in tries.xcoms["venice_job"]] == [clip["job"]["queue_id"] for clip in clips]
+    assert "venice_results" not in tries.xcoms
+    records = [json.loads((tmp_path / f"0{n}.mp4.json").read_text()) for n in range(3)]
+    assert [record["request"]["prompt"] for record in records] == ["[simulate: slow] a", "b", "c"]
+    assert [clip["sha256"] for clip in run_task(task, tries)] == [clip["sha256"] for clip in clips]
+    assert len(venice_simulator.journal.charges) == 3
+
+
+@WAITS
+def test_one_that_fails_does_not_hide_the_others(
+    deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    task = batch(tmp_path, "a", "[simulate: fail] b", "c", deferrable=deferrable, manifest=True)
+    with pytest.raises(AirflowFailException, match=r"1 of 3 clips did not come, 2 are stored.* request\[1\]"):
+        run_task(task, tries)
+    assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "02.mp4"}
+    assert json.loads((tmp_path / "01.mp4.json").read_text())["status"] == "failed"
+    results = tries.xcoms["venice_results"]
+    assert [result["status"] for result in results] == ["stored", "failed", "stored"]
+    assert "Video generation failed" in results[1]["error"]
+    assert results[1]["job"]["queue_id"] == venice_simulator.journal.charges[1].queue_id
+    # A retry, which Airflow would not make, pays nothing; a clear asks Venice once more, and buys the one again.
+    with pytest.raises(AirflowFailException, match="1 of 3"):
+        run_task(task, tries)
+    assert len(venice_simulator.journal.charges) == 3
+    tries.clear()
+    with pytest.raises(AirflowFailException, match="1 of 3"):
+        run_task(task, tries)
+    assert prompts_paid(venice_simulator)[3:] == ["[simulate: fail] b"]
+
+
+def test_what_venice_refuses_is_not_asked_again_before_a_clear(
+    tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    task = batch(tmp_path, "a", "[simulate: policy] b", "c")
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match=r"request\[1\]"):
+            run_task(task, tries)
+    assert prompts_paid(venice_simulator) == ["a", "c"]
+    assert len(venice_simulator.journal.calls("queue")) == 3
+    tries.clear()
+    with pytest.raises(AirflowFailException):
+        run_task(task, tries)
+    assert len(venice_simulator.journal.calls("queue")) == 4
+    assert len(venice_simulator.journal.charges) == 2
+
+
+def test_nothing_more_is_bought_while_one_is_in_doubt(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    venice_simulator.fail("queue", drop_after=True, match='"b"')
+    tries = Tries()
+    task = batch(tmp_path, "a", "b", "c")
+    for _ in range(2):
+        with pytest.raises(
+            AirflowFailException, match=r"request\[1\].*may have been accepted.*request\[2\]: not submitted"
+        ):
+            run_task(task, tries)
+    assert (tmp_path / "00.mp4").exists()
+    assert prompts_paid(venice_simulator) == ["a", "b"]
+    tries.clear()  # by a person who has looked
+    assert len(run_task(task, tries)) == 3
+    assert prompts_paid(venice_simulator) == ["a", "b", "b", "c"]
+
+
+def test_a_refunded_one_is_bought_anew_by_a_retry(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    body = {"error": {"message": "upstream failed", "credits_refunded": True}}
+    venice_simulator.fail("retrieve", status=422, body=body, match=" b")
+    tries = Tries()
+    task = batch(tmp_path, "an a", "a b")
+    with pytest.raises(VideoBatchError) as caught:
+        run_task(task, tries)
+    assert caught.value.can_heal
+    assert [result["status"] for result in caught.value.results] == ["stored", "failed"]
+    assert len(run_task(task, tries)) == 2
+    assert prompts_paid(venice_simulator) == ["an a", "a b", "a b"]
+
+
+def test_what_is_wrong_in_one_is_told_before_any_is_bought(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    task = batch(tmp_path, "a", "b")
+    task.request[1]["durations"] = 5
+    with pytest.raises(AirflowFailException, match=r"request\[1\].*durations"):
+        run_task(task)
+    too_long = batch(tmp_path, "a", "b")
+    too_long.request[1]["duration"] = 99
+    with pytest.raises(AirflowFailException, match="duration is '99s'"):
+        run_task(too_long)
+    assert len(venice_simulator.journal.calls("queue")) == 0
+
+
+@pytest.mark.parametrize(
+    ("output_path", "problem"),
+    [
+        ("/clips/x.mp4", r"put \{index\} into"),
+        (["/clips/x.mp4"], "1 different paths for 2 clips"),
+        (["/clips/x.mp4", "/clips/x.mp4"], "1 different paths for 2 clips"),
+    ],
+)
+def test_every_clip_needs_a_path_of_its_own(
+    output_path: Any, problem: str, tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    with pytest.raises(AirflowFailException, match=problem):
+        run_task(batch(tmp_path, "a", "b", output_path=output_path))
+    assert len(venice_simulator.journal) == 0
+
+
+def test_a_path_that_is_taken_is_told_before_any_is_bought(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    (tmp_path / "01.mp4").write_bytes(b"mine")
+    with pytest.raises(AirflowFailException, match=r"01\.mp4"):
+        run_task(batch(tmp_path, "a", "b"))
+    assert venice_simulator.journal.charges == []
+
+
+def test_the_budget_is_that_of_all_and_what_was_spent_counts(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    price = run_task(batch(tmp_path / "one", "x", max_cost=10))[0]["job"]["estimated_cost"]
+    with pytest.raises(AirflowFailException, match=r"the batch of 3 clips costs .* above max_cost"):
+        run_task(batch(tmp_path, "a", "b", "c", max_cost=2.5 * price))
+    assert len(venice_simulator.journal.charges) == 1
+    # Clips that are priced alike take one quote.
+    assert len(venice_simulator.journal.calls("quote")) == 2
+    tries = Tries()
+    venice_simulator.fail("queue", status=402, match='"b"', times=2)  # then, and after the wait for the other
+    with pytest.raises(AirflowFailException, match=r"request\[1\]"):
+        run_task(batch(tmp_path, "a", "b", max_cost=2 * price), tries)
+    tries.clear()
+    with pytest.raises(AirflowFailException, match=r"the batch of 2 clips costs .* above max_cost"):
+        run_task(batch(tmp_path, "a", "b", max_cost=1.5 * price), tries)
+    assert len(run_task(batch(tmp_path, "a", "b", max_cost=2 * price), tries)) == 2
+    assert len(venice_simulator.journal.charges) == 3
+
+
+def test_a_rate_limit_in_the_middle_is_waited_for_in_the_triggerer(
+    tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    venice_simulator.fail("queue", status=429, headers={"retry-after": "4"}, match='"c"')
+    tries = Tries()
+    assert len(run_task(batch(tmp_path, "a", "b", "c", "d"), tries)) == 4
+    assert tries.deferred_to == [TURN, VIDEO]
+    assert prompts_paid(venice_simulator) == ["a", "b", "c", "d"]
+
+
+def test_what_a_killed_try_has_bought_is_taken_up(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    class Killed(BaseException):
+        """The worker is gone."""
+
+    tries, task = Tries(), batch(tmp_path, "a", "b", "c")
+    original, bought = type(tries.store).set, 0
+
+    def fatal(key: str, value: Any) -> None:
+        nonlocal bought
+        original(tries.store, key, value)
+        bought += bool(value.get("job"))
+        if bought == 2:
+            raise Killed
+
+    tries.store.set = fatal  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        run_task(task, tries)
+    del tries.store.set
+    assert len(run_task(task, tries)) == 3
+    assert prompts_paid(venice_simulator) == ["a", "b", "c"]
+
+
+def test_the_outlets_are_told_of_all(tmp_path: Path) -> None:
+    asset = Asset("s3://bucket/clips")
+    tries = Tries()
+    run_task(batch(tmp_path, "a", "b", outlets=[asset]), tries)
+    (extra,) = tries.outlet_extras.values()
+    assert [video["path"] for video in extra["videos"]] == [f"{tmp_path}/00.mp4", f"{tmp_path}/01.mp4"]
+
+
+def test_an_empty_list_is_no_work(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    assert run_task(batch(tmp_path), tries) == []
+    assert len(venice_simulator.journal) == 0
+
+
+def test_what_a_list_has_bought_can_be_recovered(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    with pytest.raises(AirflowFailException):
+        run_task(batch(tmp_path, "a", "[simulate: fail] b", "c"), tries)
+    tries.upstream = {key: [value] for key, value in tries.xcoms.items()}
+    report = run_task(VeniceRecoverVideosOperator(task_id="recover", output_dir=str(tmp_path / "more")), tries)
+    assert [fate["status"] for fate in report] == ["delivered", "lost", "delivered"]
+
+
+@pytest.mark.slow
+def test_more_than_a_minute_allows_are_all_bought_without_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with VeniceSimulator(speed=10, media="shared", job_seconds=1, reset_format="milliseconds", balance=1000) as venice:
+        connection = {"conn_type": "venice", "password": venice.api_key, "host": venice.base_url}
+        monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+        tries = Tries()
+        clips = run_task(batch(tmp_path, *(f"clip {n}" for n in range(60))), tries)
+        assert len(clips) == 60
+        assert len({clip["sha256"] for clip in clips}) == 60
+        assert tries.deferred_to[0] == TURN
+        assert tries.deferred_to[-1] == VIDEO
+        assert len(venice.journal.charges) == 60
+        assert [call for call in venice.journal.calls("queue") if call.refused] == []
