@@ -111,7 +111,7 @@ class Pace:
 
     def __init__(self, limit: int, window: float = 60.0, *, spread: bool = True) -> None:
         self._limit = limit
-        self._window = window
+        self.window = window
         self._spread = spread
         self._last = 0.0
         self._in_flight = 0
@@ -128,7 +128,7 @@ class Pace:
         """
         # A twentieth is left to others, whose use shows only afterwards.
         reserve = self._limit // 20
-        spacing, opens_at = self._window / (self._limit - reserve), self._closed_until
+        spacing, opens_at = self.window / (self._limit - reserve), self._closed_until
         if len(self._failed_at) == FAILURES:
             opens_at = max(opens_at, self._failed_at[0] + _FAILURE_WINDOW)
         if self._remaining is not None and now < self._resets_at:
@@ -163,9 +163,9 @@ class Pace:
         if limits.remaining is not None and limits.resets_at is not None:
             # A reset beyond a window is a reading error, not a reason to stop for a day.
             self._remaining = limits.remaining
-            self._resets_at = min(limits.resets_at, now + self._window)
+            self._resets_at = min(limits.resets_at, now + self.window)
         if refused_for is not None:
-            self._closed_until = max(self._closed_until, now + min(refused_for, self._window))
+            self._closed_until = max(self._closed_until, now + min(refused_for, self.window))
 
 
 def _number(text: str | None) -> float | None:

@@ -15,14 +15,13 @@ from airflow_provider_venice.exceptions import VeniceError, VideoTimeoutError
 _BLIND_STEP = 5.0
 #: Shortest pause between two looks, in seconds, should the server tell run times that are none.
 _SHORTEST_STEP = 0.05
-#: Longest pause between two looks, in seconds: a user who reads the log wants to see life.
+#: Longest pause between two looks, in seconds: a user who reads the log wants to see life, and the server's
+#: average may be wrong.
 _LONGEST_STEP = 60.0
-#: How likely an end must be to be worth a look. With run times of two minutes that are log-normal with
-#: sigma 0.25, one in ten makes about 14 looks at a job, and finds its end about 2 seconds late
-#: (tests/api/test_polling.py, on a virtual clock).
-_WORTHWHILE = 0.1
-#: Shortest pause as a share of the time that the job has run: 1.2 s after 80 s.
-_SHORTEST_SHARE = 0.015
+#: For how long a job must be expected to have been finished to be worth a look, as a share of the model's
+#: median run time. With run times of two minutes that are log-normal with sigma 0.25, this makes 13 looks
+#: at a job, and finds its end about 2 seconds late (tests/api/test_polling.py, on a virtual clock).
+_WORTHWHILE = 0.003
 
 
 def seconds(name: str, value: Any) -> float:
@@ -48,10 +47,11 @@ def next_look(elapsed: float, run_times: RunTimes) -> float:
     :param elapsed: seconds that the job has been running.
     :param run_times: what is known of its model.
     """
-    worthwhile = run_times.worthwhile(elapsed, _WORTHWHILE)
-    if worthwhile is None:
+    median = run_times.median
+    if median is None:
         return min(_LONGEST_STEP / 2, max(_BLIND_STEP, elapsed / 10))
-    return min(_LONGEST_STEP, max(_SHORTEST_STEP, _SHORTEST_SHARE * elapsed, worthwhile - elapsed))
+    pause = run_times.worthwhile(elapsed, _WORTHWHILE * median) - elapsed
+    return min(_LONGEST_STEP, max(_SHORTEST_STEP, pause))
 
 
 class Watch:
@@ -92,21 +92,21 @@ class Watch:
         :param now: epoch seconds.
         :param chance: a random number from 0 to 1.
         """
-        if self._seen_at is None or not self.run_times.is_known:
+        if self._seen_at is None or self.run_times.median is None:
             return 0.0
         due = self._seen_at + next_look(0.0, self.run_times) * (0.9 + 0.2 * chance)
         return max(0.0, self._capped(due - now, now))
 
-    def likelihood(self, now: float) -> float:
+    def lateness(self, now: float) -> float:
         """
-        Return how likely it is that the job has ended by now, from 0 to 1: the urgency of a look.
+        Return for how many seconds the job is expected to have been finished by now: the urgency of a look.
 
         :param now: epoch seconds.
         """
         if self._seen_at is None:
-            return 1.0
+            return math.inf
         elapsed = self._running_at + max(0.0, now - self._seen_at)
-        return self.run_times.likelihood(elapsed, self._running_at)
+        return self.run_times.lateness(elapsed, self._running_at)
 
     def ended(self, job: VideoJob, now: float) -> None:
         """
@@ -116,9 +116,8 @@ class Watch:
         :param now: epoch seconds.
         """
         self.job = job
-        # It ended between the last look and this one; in the middle, for want of better.
-        if self._seen_at is not None and self._running_at > 0:
-            self.run_times.saw(self._running_at + max(0.0, now - self._seen_at) / 2)
+        if self._seen_at is not None:
+            self.run_times.saw(self._running_at, self._running_at + max(0.0, now - self._seen_at))
 
     def saw(self, job: VideoJob, now: float, chance: float) -> float:
         """

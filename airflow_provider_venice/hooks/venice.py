@@ -25,6 +25,7 @@ from airflow_provider_venice.exceptions import (
     VeniceResponseError,
 )
 from airflow_provider_venice.hooks import form, sealing
+from airflow_provider_venice.hooks.connections import async_settings
 from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
@@ -346,13 +347,9 @@ class VeniceHook(BaseHook):
 
         :raises VeniceRequestError: when the connection is not valid.
         """
-        from airflow.providers.common.compat.connection import get_async_connection
-
         from airflow_provider_venice.transport.asynchronous import shared_transport
 
-        connection = await get_async_connection(self.venice_conn_id)
-        settings = Settings.of(connection, decode_extra(connection.extra))
-        async with shared_transport(settings) as transport:
+        async with shared_transport(await async_settings(self.venice_conn_id)) as transport:
             yield transport
 
 

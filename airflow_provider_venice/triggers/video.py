@@ -122,7 +122,7 @@ class VeniceVideoTrigger(BaseTrigger):
     async def _look(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
         """Look once; a turn that does not come before the deadline is a look that failed."""
         patience = None if self.deadline is None else max(_LAST_LOOK, self.deadline - time.time())
-        look = transport.send(calls.retrieve(watch.job), attempts=1, urgency=watch.likelihood)
+        look = transport.send(calls.retrieve(watch.job), attempts=1, urgency=watch.lateness)
         try:
             return await asyncio.wait_for(look, patience)
         except asyncio.TimeoutError:

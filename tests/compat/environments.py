@@ -93,7 +93,8 @@ def find_python(release: Release) -> str:
     )
 
 
-def _uv() -> str:
+def find_uv() -> str:
+    """Return the path of uv."""
     beside = Path(sysconfig.get_path("scripts")) / "uv"
     uv = str(beside) if beside.exists() else shutil.which("uv")
     if uv is None:
@@ -113,7 +114,7 @@ def environment(release: Release) -> Path:
 
     def uv(*arguments: str) -> None:
         result = subprocess.run(
-            [_uv(), *arguments],
+            [find_uv(), *arguments],
             cwd=ROOT,
             env={**env, "UV_PYTHON_DOWNLOADS": "never"},
             capture_output=True,
