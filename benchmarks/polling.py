@@ -40,13 +40,14 @@ def run() -> list[Table]:
     whole = Table(
         "Clips submitted at 40 a minute, watched by one process, downloaded by others",
         COLUMNS,
-        f"Over real HTTP; the simulator runs {SPEED:.0f} times faster, with Venice's limits, and all seconds are the "
-        "vendor's. Run times are log-normal, median 120 s, sigma 0.25. A retrieve is a look or a download; refused "
-        "ones are not counted. The floor is the moment at which the last clip is finished. *Every 5 s* is one session "
-        "per clip; a refused one waits as long as the server says. *Who knows the ends* looks once after each, at our "
-        f"pace. A night ends after {PATIENCE / 60:.0f} minutes, whatever is missing. What the package assumes in "
-        f"seconds of its own (a minute's window, 60 s between looks) is divided by {SPEED:.0f}, too. One run per row: at "
-        "50 clips and fewer, another draw of run times changes P95 by some seconds.",
+        f"Over real HTTP; the simulator runs {SPEED:.0f} times faster, with Venice's limits, and all seconds are "
+        "the vendor's. Run times are log-normal, median 120 s, sigma 0.25. A retrieve is a look or a download; "
+        "refused ones are not counted. The floor is the moment at which the last clip is finished. *Every 5 s* "
+        "is one session per clip; a refused one waits as long as the server says. *Who knows the ends* looks "
+        f"once after each, at our pace. A night ends after {PATIENCE / 60:.0f} minutes, whatever is missing. What "
+        "the package assumes in seconds of its own (a minute's window, 60 s between looks) is divided by "
+        f"{SPEED:.0f}, too. One run per row: at 50 clips and fewer, another draw of run times changes P95 by some "
+        "seconds.",
     )
     for count in (1, 10, 50, 200, 400):
         for contender, name in CONTENDERS.items():

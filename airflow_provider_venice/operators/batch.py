@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
     VeniceAPIError,
@@ -129,38 +130,51 @@ class Batch:
         missing = [n for n in range(len(self._purchases)) if n not in self._jobs and n not in self._errors]
         if not missing:
             return
-        if any(isinstance(error, VeniceAmbiguousSubmission) for error in self._errors.values()):
-            self._leave(missing, "another submission is in doubt")
+        doubts = [error for error in self._errors.values() if isinstance(error, VeniceAmbiguousSubmission)]
+        if doubts:
+            self._leave(missing, "another submission is in doubt", doubts[0])
             return
-        operator, from_here = self._operator, self._purchases
         try:
-            requests = {n: from_here[n].request for n in missing}
-            self._check_targets(missing)
-            spent = sum((Decimal(str(job.estimated_cost or 0)) for job in self._jobs.values()), Decimal(0))
-            prices = operator.check_and_price(list(requests.values()), f"the batch of {len(from_here)} clips", spent)
+            requests, costs = self._check(missing)
         except VeniceError as error:
             if not self._jobs:
                 raise
-            self._errors[missing[0]] = error
-            self._leave(missing[1:], str(error))
+            self._leave(missing, str(error), error)
             return
-        costs = dict(zip(missing, prices, strict=True))
         try:
-            for place, n in enumerate(missing):
-                try:
-                    self._jobs[n] = operator.buy(from_here[n], requests[n], costs[n], self._context)
-                except VeniceError as error:
-                    self._errors[n] = error
-                    if isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST:
-                        from_here[n].refused(requests[n], error)
-                    elif not isinstance(error, VeniceRequestError):
-                        self._leave(missing[place + 1 :], f"{from_here[n]} failed: {error}")
-                        return
+            for place, position in enumerate(missing):
+                if not self._buy(position, requests[position], costs[position]):
+                    cause = self._errors[position]
+                    self._leave(missing[place + 1 :], f"request[{position}] failed: {cause}", cause)
+                    return
                 if (place + 1) % _SHOWN_EVERY == 0:
                     self._show()
         finally:
             # Also before a wait for the rate limit.
             self._show()
+
+    def _check(self, positions: list[int]) -> tuple[dict[int, VideoRequest], dict[int, Decimal | None]]:
+        """Return the requests and their prices, all of them checked, before the first is bought."""
+        requests = {position: self._purchases[position].request for position in positions}
+        self._check_targets(positions)
+        spent = sum((Decimal(str(job.estimated_cost or 0)) for job in self._jobs.values()), Decimal(0))
+        what = f"the batch of {len(self._purchases)} clips"
+        prices = self._operator.check_and_price(list(requests.values()), what, spent)
+        return requests, dict(zip(positions, prices, strict=True))
+
+    def _buy(self, position: int, request: VideoRequest, cost: Decimal | None) -> bool:
+        """Buy one clip; whether the next may be tried."""
+        purchase = self._purchases[position]
+        try:
+            self._jobs[position] = self._operator.buy(purchase, request, cost, self._context)
+        except VeniceError as error:
+            self._log.error("%s: %s", purchase, error)
+            self._errors[position] = error
+            if isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST:
+                purchase.refused(request, error)
+                return True
+            return isinstance(error, VeniceRequestError)
+        return True
 
     def _check_targets(self, positions: list[int]) -> None:
         from airflow_provider_venice import storage
@@ -168,9 +182,10 @@ class Batch:
         for position in positions:
             storage.check_target(self._paths[position], overwrite=self._operator.overwrite)
 
-    def _leave(self, positions: list[int], reason: str) -> None:
+    def _leave(self, positions: list[int], reason: str, cause: Exception) -> None:
         for position in positions:
-            self._errors[position] = VeniceError(f"not submitted, because {reason}")
+            error = self._errors[position] = VeniceError(f"not submitted, because {reason}")
+            error.can_heal = _can_heal(cause)
 
     def _show(self) -> None:
         if self._jobs:
@@ -192,6 +207,7 @@ class Batch:
                 self._store(position, seen)
 
     def _failed(self, position: int, error: VeniceError) -> None:
+        self._log.error("request[%d]: %s", position, error)
         self._errors[position] = error
         if isinstance(error, VideoGenerationError):
             self._operator.remember_failure(self._purchases[position], error, self._context)

@@ -190,6 +190,22 @@ def test_a_rate_limit_in_the_middle_is_waited_for_in_the_triggerer(
     assert prompts_paid(venice_simulator) == ["a", "b", "c", "d"]
 
 
+def test_a_retry_goes_on_where_the_way_to_venice_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venice_simulator: VeniceSimulator
+) -> None:
+    tries, task = Tries(), batch(tmp_path, "a", "b", "c", "d")
+    venice_simulator.fail("queue", status=402, match='"c"', times=2)  # then, and after the wait for the others
+    with pytest.raises(AirflowFailException, match=r"request\[3\]: not submitted, because request\[2\] failed"):
+        run_task(task, tries)
+    venice_simulator.fail("models", status=503, times=5)
+    with pytest.raises(VideoBatchError) as caught:
+        run_task(task, tries)
+    assert caught.value.can_heal
+    assert [result["status"] for result in caught.value.results] == ["stored", "stored", "failed", "failed"]
+    assert len(run_task(task, tries)) == 4
+    assert prompts_paid(venice_simulator) == ["a", "b", "c", "d"]
+
+
 def test_what_a_killed_try_has_bought_is_taken_up(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     class Killed(BaseException):
         """The worker is gone."""

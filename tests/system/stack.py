@@ -243,6 +243,10 @@ class AirflowStack(RestClient):
         for process in self.worker(dag_id, run_id, task_id, map_index):
             process.kill()
 
+    def pid(self, component: str) -> int:
+        """Return the process id of a component's first process."""
+        return self._processes[component].pid
+
     def restart(self, component: str) -> None:
         """Start a component that was killed."""
         self._processes[component] = self._spawn(component, COMPONENTS[component])
