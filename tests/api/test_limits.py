@@ -84,6 +84,14 @@ def test_what_is_left_lasts_until_the_reset() -> None:
     assert pace.next_at(NOW) == NOW + 40 / 20  # of the 26, six are left to others
 
 
+def test_without_spreading_the_window_is_used_as_requests_come() -> None:
+    pace = Pace(40, spread=False)
+    pace.observe(RateLimit(40, 39, NOW + 60), None, NOW)
+    assert sent(pace, 30) == [0] * 30
+    pace.observe(RateLimit(40, 2, NOW + 60), None, NOW)
+    assert pace.next_at(NOW) == NOW + 60  # the last two are left to others
+
+
 def test_what_is_in_flight_is_spent() -> None:
     pace = Pace(20)
     pace.observe(RateLimit(20, 3, NOW + 40), None, NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import gzip
@@ -25,9 +26,12 @@ from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceConnectionError,
     VeniceError,
+    VeniceRateLimitError,
     VeniceRequestError,
     VeniceResponseError,
 )
+from airflow_provider_venice.transport.blocking import BlockingTransport
+from airflow_provider_venice.transport.settings import Settings
 from tests.transport.carriers import API_KEY, Carry, RawServer, answer, failure
 
 QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
@@ -414,3 +418,27 @@ def test_a_flood_is_cut_off(carry: Carry, encoding: str, status: int) -> None:
         assert isinstance(error, VeniceResponseError)
         assert "longer than 8000000 bytes" in str(error)
         assert len(server.arrivals) == 1
+
+
+def test_a_wait_that_is_too_long_for_the_caller_is_told_and_nothing_is_sent() -> None:
+    limits = {"limit": "40", "remaining": "2", "reset": str(int(time.time()) + 40)}
+    headers = {f"x-ratelimit-{name}-requests": value for name, value in limits.items()}
+    with (
+        RawServer(answer(200, '{"model": "wan", "queue_id": "q-7"}', **headers)) as server,
+        contextlib.closing(BlockingTransport(Settings(API_KEY, server.url))) as transport,
+    ):
+        assert transport.send(QUEUE, max_wait=3.0).queue_id == "q-7"
+        with pytest.raises(VeniceRateLimitError, match="not sent, as the rate limit is used up for") as caught:
+            transport.send(QUEUE, max_wait=3.0)
+        assert 30 < (caught.value.retry_after or 0) <= 41
+        assert len(server.arrivals) == 1
+
+
+@pytest.mark.parametrize(("max_wait", "requests"), [(0.5, 1), (3.0, 2)])
+def test_a_refusal_is_waited_out_only_as_long_as_the_caller_allows(max_wait: float, requests: int) -> None:
+    refused = answer(429, '{"error": "slow down"}', **{"retry-after": "1"})
+    with RawServer(refused, QUEUED) as server:
+        transport = BlockingTransport(Settings(API_KEY, server.url))
+        with contextlib.suppress(VeniceRateLimitError), contextlib.closing(transport):
+            transport.send(QUEUE, max_wait=max_wait)
+        assert len(server.arrivals) == requests
