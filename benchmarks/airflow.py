@@ -48,6 +48,8 @@ class Workers:
 
     def _watch(self) -> None:
         scheduler = psutil.Process(self.stack.pid("scheduler"))
+        # What is left of a run before: a worker's slot is free a few seconds after its task has ended.
+        others = {process.pid for process in scheduler.children(recursive=True)}
         before = time.monotonic()
         while not self._over.wait(_SAMPLED_EVERY):
             now = time.monotonic()
@@ -55,6 +57,8 @@ class Workers:
             for executor in scheduler.children():
                 with contextlib.suppress(psutil.NoSuchProcess):
                     for process in executor.children():
+                        if process.pid in others:
+                            continue
                         self.seconds[process.pid] = self.seconds.get(process.pid, 0.0) + now - before
                         times = process.cpu_times()
                         self.cpu[process.pid] = times.user + times.system
@@ -84,7 +88,6 @@ def open_airflow(simulator: VeniceSimulator) -> Iterator[AirflowStack]:
 def run_dag(stack: AirflowStack, dag_id: str, output_dir: str = "") -> Workers:
     """Run a DAG to its end, and return what its workers have cost."""
     stack.wait_for_dag(dag_id)
-    time.sleep(3)  # until the processes of the run before have ended
     with Workers(stack) as workers:
         run_id = stack.trigger(dag_id, conf={"output_dir": output_dir})
         state = stack.wait(dag_id, run_id, timeout=560)

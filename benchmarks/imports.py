@@ -43,9 +43,11 @@ def _environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
     packages = [f"apache-airflow=={version('apache-airflow')}", *list(MODULES)[1:], str(ROOT)]
+    # uv would take the package as it built it the last time, unless it is told to look again.
+    options = ["--compile-bytecode", "--refresh-package", next(iter(MODULES))]
     for command in (
         ["venv", "--python", sys.executable, str(folder)],
-        ["pip", "install", "--python", str(python), "--compile-bytecode", *packages],
+        ["pip", "install", "--python", str(python), *options, *packages],
     ):
         subprocess.run([find_uv(), *command], check=True, capture_output=True, env=env, timeout=600)
     return python

@@ -23,9 +23,9 @@ from airflow_provider_venice.transport.settings import Settings
 
 T = TypeVar("T")
 
-#: Bytes per chunk. What is left of a chunk when a transfer breaks is lost.
-_CHUNK = 1 << 18
-
+#: Bytes to ask the socket for, at least and at most. TLS gives 16 KiB at once, and room for much more than what comes
+#: costs more than the reading; a fast plain connection fills as much as it is given.
+_LEAST, _MOST = 1 << 16, 1 << 20
 
 #: The modules of urllib3 that log addresses.
 _TALKERS = ("connection", "connectionpool", "poolmanager", "util.retry")
@@ -42,12 +42,15 @@ class Answer:
 
     def chunks(self) -> Iterator[bytes]:
         """
-        Stream the body.
+        Stream the body, each piece as it comes: when the connection breaks, all that has come was handed out.
 
         :raises VeniceConnectionError: when it breaks.
         """
+        size = _LEAST
         with _telling(self._call):
-            yield from self._response.iter_content(_CHUNK)
+            while piece := self._response.raw.read1(size, decode_content=True):
+                yield piece
+                size = min(max(_LEAST, 2 * len(piece)), _MOST)
 
     def reply(self) -> Reply:
         """

@@ -7,17 +7,11 @@ import contextlib
 import contextvars
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
 
 from airflow_provider_venice.api.limits import Pace
 
 #: How urgent a request is at an epoch second; the largest goes first.
 Urgency = Callable[[float], float]
-
-
-class _Waiter(NamedTuple):
-    urgency: Urgency
-    turn: asyncio.Future[None]
 
 
 class Turns:
@@ -31,7 +25,8 @@ class Turns:
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        self._waiting: list[_Waiter] = []
+        #: A dictionary, as thousands may wait, and leave when their time is up.
+        self._waiting: dict[asyncio.Future[None], Urgency] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
@@ -41,18 +36,18 @@ class Turns:
 
         :param urgency: how urgent it is.
         """
-        waiter = _Waiter(urgency, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiter)
-        self._arrange()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = urgency
+        if self._timer is None:
+            self._arrange()
         try:
-            await waiter.turn
+            await turn
             yield
         finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-            else:
+            self._waiting.pop(turn, None)
+            if turn.done() and not turn.cancelled():
                 self.pace.done()
-            self._arrange()
+                self._arrange()
 
     def _arrange(self) -> None:
         """Give a turn to whom it is due, and come back when the next one is."""
@@ -68,10 +63,8 @@ class Turns:
                     due - now, self._arrange, context=contextvars.Context()
                 )
                 return
-            waiter = max(self._waiting, key=lambda one: one.urgency(now))
-            self._waiting.remove(waiter)
-            self.pace.take(now)
-            if waiter.turn.cancelled():
-                self.pace.done()
-            else:
-                waiter.turn.set_result(None)
+            turn = max(self._waiting, key=lambda one: self._waiting[one](now))
+            del self._waiting[turn]
+            if not turn.cancelled():
+                self.pace.take(now)
+                turn.set_result(None)

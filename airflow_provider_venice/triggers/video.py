@@ -23,8 +23,9 @@ from airflow_provider_venice.transport.asynchronous import AsyncTransport
 from airflow_provider_venice.triggers.events import describe_outcomes
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
-#: Seconds that the last look of all may take, after the deadline.
-_LAST_LOOK = 10.0
+#: Seconds that the last look of all may take, after the deadline: at least, and at most. Thousands may have the same
+#: deadline, and would hold up the loop if they ended at once.
+_LAST_LOOK = (10.0, 20.0)
 
 
 class VeniceVideoTrigger(BaseTrigger):
@@ -121,7 +122,9 @@ class VeniceVideoTrigger(BaseTrigger):
 
     async def _look(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
         """Look once; a turn that does not come before the deadline is a look that failed."""
-        patience = None if self.deadline is None else max(_LAST_LOOK, self.deadline - time.time())
+        patience = None
+        if self.deadline is not None:
+            patience = max(0.0, self.deadline - time.time()) + random.uniform(*_LAST_LOOK)
         look = transport.send(calls.retrieve(watch.job), attempts=1, urgency=watch.lateness)
         try:
             return await asyncio.wait_for(look, patience)

@@ -150,6 +150,20 @@ async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
     assert turns.pace._in_flight == 0
 
 
+async def test_thousands_that_leave_at_once_leave_the_pace_as_it_was() -> None:
+    turns = Turns(Pace(60))
+    async with turns.turn(lambda now: 1.0):
+        waiting = [asyncio.create_task(_hold(turns)) for _ in range(5000)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        turns._arrange()  # between the cancellation and its arrival
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert turns.pace._in_flight == 1
+        assert not turns._waiting
+    assert turns.pace._in_flight == 0
+
+
 async def _hold(turns: Turns) -> None:
     async with turns.turn(lambda now: 1.0):
         await asyncio.sleep(60)

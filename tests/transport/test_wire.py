@@ -341,6 +341,7 @@ ODD: dict[str, bytes] = {
     "bad chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
     "a cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhel",
     "a giant chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\nhello\r\n",
+    "a negative chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n",
     "no gzip": answer(200, "{}", content_encoding="gzip"),
     "cut gzip": answer(200, gzip.compress(b"{}" * 99)[:15], content_encoding="gzip"),
     "an unknown encoding": answer(200, "{}", content_encoding="zstd, br, x-y"),
