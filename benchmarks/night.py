@@ -131,9 +131,12 @@ def watch(
             for reader in readers:
                 reader.join(max(0.0, over - time.monotonic()))
         finally:
-            for watcher in watchers:
+            for watcher, reader in zip(watchers, readers, strict=True):
                 watcher.kill()
-                watcher.wait()
+                if reader.ident is not None:
+                    reader.join()
+                with watcher:  # closes its pipes
+                    pass
         delivered = sum(not future.exception() for future in desk.stored)
         return _count(venice, delivered, speed, downloads)
 
