@@ -172,7 +172,7 @@ def run() -> list[Table]:
         f"All begin at once and are overdue, so all want to be looked at. The first {STARTING:.0f} s are the start; "
         f"the next {STEADY:.0f} s count; then the time is up for all at once. *Ours* is `VeniceVideoTrigger`, made "
         "out of its row, in a process without Airflow's triggerer around it. *Plain* is a session per clip and a look "
-        "every 5 s, whatever is answered. The simulator, with Venice's limits, is a process of its own. Airflow warns "
+        "every 5 s, whatever is answered. The simulator, with Venice's limits, runs in another process. Airflow warns "
         "of a lag of 200 ms.",
     )
     for count in (100, 1000, 5000):
