@@ -4,7 +4,8 @@
 
     VeniceError
     ├── VeniceRequestError           the input is wrong; nothing was sent, nothing was spent
-    │   └── VeniceBudgetError        the price is above what the caller allows
+    │   ├── VeniceBudgetError        the price is above what the caller allows
+    │   └── VideoTargetReserved      another task instance stores, or has stored, its clip under this name
     ├── VeniceConnectionError        no complete answer came back
     ├── VeniceResponseError          an answer came back that is not the API's
     ├── VeniceAPIError               the API answered with an error status
@@ -58,6 +59,20 @@ class VeniceBudgetError(VeniceRequestError):
         super().__init__(message)
         self.quote = quote
         self.max_cost = max_cost
+
+
+class VideoTargetReserved(VeniceRequestError):
+    """
+    Another task instance has reserved the name under which the clip was to be stored; nothing was queued.
+
+    :param owner: who has it, as ``airflow_provider_venice.reservations.Owner``.
+    :param can_heal: whether the name may be free when the task is tried again.
+    """
+
+    def __init__(self, message: str, *, owner: Any, can_heal: bool) -> None:
+        super().__init__(message)
+        self.owner = owner
+        self.can_heal = can_heal
 
 
 class VeniceConnectionError(VeniceError, ConnectionError):

@@ -207,6 +207,7 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
     # pathlib's paths have no protocol; that of an ObjectStoragePath is empty or "file" for local ones.
     protocol = getattr(target, "protocol", None)
     if protocol is not None:
+        _refuse_empty_values(str(target))
         if protocol in ("", "file", "local"):
             return LocalPlace(Path(str(getattr(target, "path", target))))
         with _with_package(str(target), protocol):
@@ -218,6 +219,7 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
         raise VeniceRequestError(f"{text!r} is not a path; give a file name")
     if text.endswith("/"):
         raise VeniceRequestError(f"{text!r} names a directory; add a file name")
+    _refuse_empty_values(text)
     scheme, separator, rest = text.partition("://")
     if not separator:
         return LocalPlace(Path(text).expanduser() if text.startswith("~/") else Path(text))
@@ -225,12 +227,30 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
         if not rest.startswith("/"):
             raise VeniceRequestError(f"{text!r} is not absolute; write {scheme}:///directory/name")
         return LocalPlace(Path(rest))
-    if not rest.partition("/")[2]:
+    bucket, _, key = rest.partition("/")
+    if scheme in _ATOMIC_PUT and not bucket.rpartition("@")[2]:
+        raise VeniceRequestError(f"{text!r} names no bucket; write {scheme}://conn_id@bucket/key")
+    if not key:
         raise VeniceRequestError(f"{text!r} names no key; write {scheme}://conn_id@bucket/key")
     with _with_package(text, scheme):
         from airflow.sdk import ObjectStoragePath
 
         return ObjectPlace(ObjectStoragePath(text))
+
+
+def _refuse_empty_values(text: str) -> None:
+    """Refuse a path in which a template has become "None" or nothing, so that every such clip has the same name."""
+    # The connection before "@" is a part like the others.
+    parts = re.split(r"[/@]", text)
+    if "None" in parts or re.fullmatch(r"None\.\w+", parts[-1]):
+        problem = "has a part that is 'None'"
+    elif re.fullmatch(r"\s*\.\w{1,5}", parts[-1]):
+        problem = "has no name before its suffix"
+    elif any(part and not part.strip() for part in parts):
+        problem = "has a part that is blank"
+    else:
+        return
+    raise VeniceRequestError(f"{text!r} {problem}; give a value to each variable of its template")
 
 
 @contextlib.contextmanager

@@ -474,6 +474,19 @@ def said_to_nobody(call: str, path: Path) -> str:
     return run.stdout
 
 
+#: What becomes of a template whose variable is ``None``.
+NONE = [
+    "None",
+    "None/clip.mp4",
+    "/x/None.mp4",
+    "/x/None/clip.mp4",
+    "file:///x/None.mp4",
+    "s3://None/clip.mp4",
+    "s3://None@bucket/clip.mp4",
+    "s3://bucket/None",
+]
+
+
 class TestTargets:
     @pytest.mark.parametrize(
         ("target", "words"),
@@ -484,6 +497,10 @@ class TestTargets:
             ("folder/", "names a directory; add a file name"),
             ("s3://bucket/folder/", "names a directory; add a file name"),
             ("s3://bucket", "names no key; write s3://conn_id@bucket/key"),
+            ("s3://aws_default@/clip.mp4", "names no bucket; write s3://conn_id@bucket/key"),
+            *((path, "has a part that is 'None'; give a value to each variable") for path in NONE),
+            *((path, "has no name before its suffix; give a value") for path in (".mp4", "/x/.mp4", "s3://b/ .webm")),
+            ("/x/ /clip.mp4", "has a part that is blank; give a value"),
             ("file://a.mp4", "is not absolute; write file:///directory/name"),
             ("gs://bucket/a.mp4", "install apache-airflow-providers-google"),
             ("nowhere://bucket/a.mp4", "install the provider package that serves nowhere://"),
@@ -494,6 +511,14 @@ class TestTargets:
     def test_what_is_no_target_is_refused(self, target: object, words: str) -> None:
         assert words in problem(check_target, target)
         assert words in problem(store_video, target, refuse)
+
+    @pytest.mark.parametrize("path", [Path("/x/None.mp4"), ObjectStoragePath("file:///x/None.mp4"), "/x/.png"])
+    def test_a_medium_whose_template_has_no_value_is_refused(self, path: object) -> None:
+        assert "give a value to each variable of its template" in problem(read_media, path, 10)
+
+    @pytest.mark.parametrize("name", ["NoneSuch.mp4", "a None.mp4", ".hidden.mp4", "None.a.mp4", "a b.mp4"])
+    def test_a_name_that_only_looks_like_it(self, tmp_path: Path, name: str) -> None:
+        check_target(tmp_path / name)
 
     def test_a_free_name_is_a_target(self, tmp_path: Path, remote: str) -> None:
         check_target(tmp_path / "new" / "a.mp4")

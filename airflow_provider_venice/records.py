@@ -1,0 +1,198 @@
+"""A small file beside a target, local or in object storage, that only one of many writers can create."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_venice.places import LocalPlace, ObjectPlace
+
+#: Stores whose clients send ``mode="create"`` as a condition that the server checks, if they are new enough.
+#: fsspec's own ``mode="create"`` looks first and writes then, which two writers can pass.
+_CONDITIONAL_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
+
+#: Shortest pause, in seconds, after which a writer reads back what it wrote to a store without such a condition.
+_PAUSE = 1.0
+
+#: Pause as a multiple of the time that the writer's own look and write took.
+_PAUSE_FACTOR = 4.0
+
+#: Most bytes of a file name, on nearly every file system.
+_NAME_LIMIT = 255
+
+#: Most bytes of a record.
+_LIMIT = 1 << 16
+
+
+class LocalRecord:
+    """A record on a file system of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes | None:
+        """Return the content, ``None`` where there is no file."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(_LIMIT)
+        except FileNotFoundError:
+            return None
+
+    def create(self, data: bytes) -> bool:
+        """Write ``data`` if there is no file, and return whether this call has created it."""
+        partial = self._write_partial(data)
+        try:
+            # The link is exclusive, also on NFS, and the file has its content when its name appears.
+            os.link(partial, self.path)
+        except FileExistsError:
+            # Over NFS a repeated request can report a link as existing that it has made itself.
+            return self.read() == data
+        except OSError:
+            # A file system without links. A crash within leaves an empty record, which an error names.
+            return self._create_exclusively(data)
+        finally:
+            partial.unlink(missing_ok=True)
+        return True
+
+    def replace(self, data: bytes) -> None:
+        """Write ``data`` in one step, whether there is a file or not."""
+        partial = self._write_partial(data)
+        try:
+            os.replace(partial, self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the file, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+    def _write_partial(self, data: bytes) -> Path:
+        partial = self.path.with_name(f".reserved.{secrets.token_hex(8)}.part")
+        try:
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return partial
+
+    def _create_exclusively(self, data: bytes) -> bool:
+        try:
+            file = self.path.open("xb")
+        except FileExistsError:
+            return False
+        with file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+
+
+class ObjectRecord:
+    """
+    A record in an object storage.
+
+    :param place: the target beside which it is.
+    :param key: its own key.
+    """
+
+    def __init__(self, place: ObjectPlace, key: str) -> None:
+        self.fs: Any = place.fs
+        self.key = key
+        self.is_conditional = place.path.protocol in _CONDITIONAL_PUT
+        self.name = f"{str(place).rpartition('/')[0]}/{key.rpartition('/')[2]}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read(self) -> bytes | None:
+        """Return the content, ``None`` where there is no object."""
+        self.fs.invalidate_cache()
+        try:
+            return bytes(self.fs.cat_file(self.key))
+        except FileNotFoundError:
+            return None
+
+    def create(self, data: bytes) -> bool:
+        """
+        Write ``data`` if there is no object, and return whether this call has created it.
+
+        Where the store refuses to create an object twice, that is certain. Elsewhere the last of
+        several writers has it: each waits, longer than its own look and write took and at
+        least ``_PAUSE``, and reads back. Left open there: a writer whose write arrives later after its
+        look than another one waited. It replaces a record that was already read back, and both have it.
+        """
+        started = time.monotonic()
+        if self.read() is not None:
+            return False
+        accepted = self._put_new(data) if self.is_conditional else None
+        if accepted is None:
+            self.replace(data)
+        elif not accepted:
+            # The client repeats a put whose answer was lost, and is refused by what it has written itself.
+            return self.read() == data
+        elif not self._put_new(data):
+            # A store that ignores the condition accepts the same put twice. What refuses it has
+            # refused every other writer as well, so there is nothing to wait for.
+            return True
+        time.sleep(max(_PAUSE, _PAUSE_FACTOR * (time.monotonic() - started)))
+        return self.read() == data
+
+    def _put_new(self, data: bytes) -> bool | None:
+        """Return whether a conditional put was accepted, ``None`` where the client knows no such thing."""
+        try:
+            self.fs.pipe_file(self.key, data, mode="create")
+        except FileExistsError:
+            return False
+        except TypeError:
+            return None
+        except OSError as error:
+            # "Precondition failed", as some versions of s3fs report it.
+            if error.errno != errno.EINVAL or self.read() is None:
+                raise
+            return False
+        return True
+
+    def replace(self, data: bytes) -> None:
+        """Write ``data``, whether there is an object or not."""
+        if not self.is_conditional:
+            self.fs.makedirs(self.fs._parent(self.key), exist_ok=True)
+        self.fs.pipe_file(self.key, data)
+
+    def remove(self) -> None:
+        """Remove the object, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.key)
+
+
+def record_beside(place: LocalPlace | ObjectPlace, suffix: str = "") -> LocalRecord | ObjectRecord:
+    """
+    Return a record of a target, in its folder; the same for every spelling of a local folder.
+
+    :param suffix: at most 17 characters that tell it from other records of the target.
+    """
+    name = f".{_cut(place.name)}.reserved{suffix}"
+    if isinstance(place, LocalPlace):
+        return LocalRecord(place.path.parent.resolve() / name)
+    folder, slash, _ = place.key.rpartition("/")
+    return ObjectRecord(place, f"{folder}{slash}{name}")
+
+
+def _cut(name: str) -> str:
+    """Return ``name``, with a digest in place of its end where a record's name would be too long."""
+    room = _NAME_LIMIT - len("..reserved") - 17
+    encoded = os.fsencode(name)
+    if len(encoded) <= room:
+        return name
+    return f"{encoded[: room - 17].decode(errors='ignore')}.{hashlib.sha256(encoded).hexdigest()[:16]}"
