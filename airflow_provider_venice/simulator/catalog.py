@@ -18,10 +18,12 @@ IMAGE_MODEL = "grok-imagine-image"
 DEFAULT_SECONDS = 5
 
 _CENT = Decimal("0.01")
+#: Frames per second from which an upscaler charges twice as much (the vendor's guides).
+_FAST = 48
 _SHORT_SIDES = {"4k": 2160, "2k": 1440, "true_1080p": 1080}
 _RATIOS = ("16:9", "9:16", "1:1")
 _COMMON = frozenset({"negative_prompt", "seed", "fps", "motion_bucket_id", "guidance_scale", "bitrate_mode"})
-_IMAGE = frozenset({"image_url", "end_image_url"})
+_IMAGE = frozenset({"image_url", "end_image_url", "image_strength", "camera_trajectory"})
 _REFERENCES = frozenset(
     {
         "reference_image_urls",
@@ -77,12 +79,17 @@ class Model:
     def price(self, body: Mapping[str, Any]) -> Decimal:
         """Return the price of ``body``, in US dollars; the same for a quote and for the charge."""
         if self.upscaler:
-            return (self.usd_per_second * int(body.get("upscale_factor") or 2)).quantize(_CENT)
+            price = self.usd_per_second * int(body.get("upscale_factor") or 2)
+            price *= Decimal(str(body.get("slowdown_factor") or 1)) * (
+                2 if (body.get("target_fps") or 0) >= _FAST else 1
+            )
+            return max(_CENT, price.quantize(_CENT, ROUND_HALF_UP))
         side = short_side(body.get("resolution") or (self.resolutions or ("720p",))[0])
         price = self.usd_per_second * seconds_of(body) * side / 720
         if self.audio_configurable and body.get("audio") is False:
             price *= Decimal("0.6")
-        price += Decimal("0.01") * Decimal(str(body.get("reference_video_total_duration") or 0))
+        if "reference_video_urls" in self.takes:
+            price += Decimal("0.01") * Decimal(str(body.get("reference_video_total_duration") or 0))
         return max(_CENT, price.quantize(_CENT, ROUND_HALF_UP))
 
     def has_audio(self, body: Mapping[str, Any]) -> bool:

@@ -7,16 +7,59 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_venice.api.request import LIST_LIMITS, QUOTE_FIELDS, REQUEST_FIELDS
 from airflow_provider_venice.simulator.catalog import MODELS, Model
 
 Problems = dict[str, list[str]]
 
-#: Fields of this package's request that the vendor's queue does not know.
-_QUEUE_FIELDS = frozenset(REQUEST_FIELDS) - {"extra_body", "reference_video_total_duration"}
+#: Fields of the vendor's QuoteVideoRequest, and those of its guides that price as well. Further keys are taken
+#: and ignored.
+_QUOTE_FIELDS = frozenset(
+    {
+        *("model", "duration", "aspect_ratio", "resolution", "upscale_factor", "audio", "video_url"),
+        *("reference_video_total_duration", "target_fps", "slowdown_factor"),
+    }
+)
 
-_INTEGERS = ("upscale_factor", "seed", "fps", "motion_bucket_id")
-_NUMBERS = ("guidance_scale", "reference_video_total_duration")
+#: What the vendor's documents say that the quote does not take.
+_NOT_QUOTED = ("bitrate_mode",)
+
+#: Fields of a video enhancement, from the vendor's guides.
+_ENHANCEMENTS = frozenset(
+    {
+        *("target_fps", "slowdown_factor", "enhancement_model", "compression", "creativity", "grain", "halo", "noise"),
+        *("realism", "recover_detail", "sharp", "softness", "h264_output", "output_format"),
+    }
+)
+
+#: Fields of the vendor's QueueVideoRequest, and those of its guides and its older documents.
+_QUEUE_FIELDS = _ENHANCEMENTS | {
+    *("model", "prompt", "negative_prompt", "duration", "aspect_ratio", "resolution", "upscale_factor", "audio"),
+    *("image_url", "end_image_url", "audio_url", "video_url", "reference_image_urls", "reference_video_urls"),
+    *("reference_audio_urls", "reference_document_urls", "elements", "scene_image_urls", "keyframes"),
+    *("omni_reference_task_type", "consents", "bitrate_mode", "image_strength", "camera_trajectory"),
+    *("seed", "fps", "motion_bucket_id", "guidance_scale", "reference_video_total_duration"),
+}
+
+#: Fewest and most entries of a list, from the vendor's schema and guides.
+_LIST_LIMITS = {
+    "reference_image_urls": (0, 30),
+    "reference_video_urls": (0, 10),
+    "reference_audio_urls": (0, 10),
+    "reference_document_urls": (0, 1),
+    "elements": (0, 4),
+    "scene_image_urls": (0, 4),
+    "keyframes": (0, 10),
+    "camera_trajectory": (2, 12),
+}
+
+_INTEGERS = ("upscale_factor", "seed", "fps", "motion_bucket_id", "target_fps")
+_NUMBERS = ("guidance_scale", "reference_video_total_duration", "slowdown_factor", "image_strength")
+#: What the guides name without a type.
+_UNTYPED = _ENHANCEMENTS - {*_INTEGERS, *_NUMBERS, "enhancement_model", "output_format"}
+
+#: What stands for the source's own length and shape.
+_SOURCE_MATCHED = {"duration": ("auto", "Auto", "-1"), "aspect_ratio": ("adaptive", "auto")}
+
 _MEDIA_FIELDS = ("image_url", "end_image_url", "audio_url", "video_url")
 _FACES = {
     "image_url": "image",
@@ -43,15 +86,19 @@ def check_keys(body: Mapping[str, Any], required: tuple[str, ...], flags: tuple[
 
 
 def check_quote(body: Mapping[str, Any]) -> Problems:
-    """Check the body of ``/video/quote``."""
-    problems: Problems = {name: ["Unrecognized key"] for name in body if name not in QUOTE_FIELDS}
+    """Check the body of ``/video/quote``; further keys are ignored, as the vendor's schema does not forbid them."""
+    problems: Problems = {name: ["Unrecognized key"] for name in body if name in _NOT_QUOTED}
     model = _model(body, problems)
-    _check_types({name: value for name, value in body.items() if name not in problems}, problems)
+    priced = {name: value for name, value in body.items() if name in _QUOTE_FIELDS and name not in problems}
+    _check_types(priced, problems)
     if model is None or problems:
         return problems
-    # The schema wants a duration even where the model has none to choose from.
-    priced = {name: value for name, value in body.items() if name != "duration" or not model.upscaler}
-    _check_support(model, priced, problems)
+    # The schema wants a duration even where the model has none, and guides send an aspect ratio to any model.
+    if model.upscaler:
+        priced.pop("duration", None)
+    if not model.aspect_ratios:
+        priced.pop("aspect_ratio", None)
+    _check_support(model, priced, problems, ignored=_ENHANCEMENTS)
     _check_choices(model, priced, problems)
     return problems
 
@@ -101,7 +148,9 @@ def _check_types(body: Mapping[str, Any], problems: Problems) -> None:
             fits, wanted = number and isinstance(value, int), "integer"
         elif name in _NUMBERS:
             fits, wanted = number, "number"
-        elif name in LIST_LIMITS:
+        elif name in _UNTYPED:
+            continue
+        elif name in _LIST_LIMITS:
             fits, wanted = isinstance(value, list), "array"
         elif name == "consents":
             fits, wanted = isinstance(value, dict), "object"
@@ -109,14 +158,17 @@ def _check_types(body: Mapping[str, Any], problems: Problems) -> None:
             fits, wanted = isinstance(value, str), "string"
         if not fits:
             problems[name] = [f"Expected {wanted}, received {_kind(value)}"]
-        elif name in LIST_LIMITS:
+        elif name in _LIST_LIMITS:
             _check_items(name, value, problems)
 
 
 def _check_items(name: str, items: list[Any], problems: Problems) -> None:
-    wanted = dict if name in ("elements", "keyframes") else str
-    if len(items) > LIST_LIMITS[name]:
-        problems[name] = [f"Array must contain at most {LIST_LIMITS[name]} element(s)"]
+    wanted = dict if name in ("elements", "keyframes", "camera_trajectory") else str
+    least, most = _LIST_LIMITS[name]
+    if len(items) > most:
+        problems[name] = [f"Array must contain at most {most} element(s)"]
+    elif len(items) < least:
+        problems[name] = [f"Array must contain at least {least} element(s)"]
     elif not all(isinstance(item, wanted) for item in items):
         problems[name] = [f"Expected items of type {'object' if wanted is dict else 'string'}"]
     elif name == "keyframes" and not all(
@@ -125,8 +177,11 @@ def _check_items(name: str, items: list[Any], problems: Problems) -> None:
         problems[name] = ["Each keyframe needs image_url and frame_index"]
 
 
-def _check_support(model: Model, body: Mapping[str, Any], problems: Problems) -> None:
-    supported = {"model"} | model.takes
+def _check_support(
+    model: Model, body: Mapping[str, Any], problems: Problems, ignored: frozenset[str] = frozenset()
+) -> None:
+    # The vendor's guides send the references' length to the queue as well, where it has no effect.
+    supported = {"model", "reference_video_total_duration"} | model.takes | ignored
     if not model.upscaler:
         supported |= {"prompt", "duration"}
     if model.aspect_ratios:
@@ -135,8 +190,8 @@ def _check_support(model: Model, body: Mapping[str, Any], problems: Problems) ->
         supported.add("resolution")
     if model.audio_configurable or body.get("audio") is model.audio:
         supported.add("audio")
-    if "reference_video_urls" in model.takes:
-        supported.add("reference_video_total_duration")
+    if model.upscaler:
+        supported |= _ENHANCEMENTS
     for name in body:
         if name not in supported:
             problems[name] = [f"This model does not support {name}"]
@@ -150,13 +205,22 @@ def _check_choices(model: Model, body: Mapping[str, Any], problems: Problems) ->
         ("aspect_ratio", model.aspect_ratios),
         ("resolution", model.resolutions),
     ):
-        if name in body and body[name] not in allowed:
+        if name in body and body[name] not in (*allowed, *_source_matched(model, body, name)):
             problems.setdefault(name, [f"Invalid value. Allowed: {', '.join(allowed)}"])
     if body.get("upscale_factor", 2) not in (1, 2, 4):
         problems.setdefault("upscale_factor", ["Invalid value. Allowed: 1, 2, 4"])
-    fps = body.get("fps", 24)
-    if not 1 <= fps <= 120:
-        problems.setdefault("fps", ["Number must be between 1 and 120"])
+    for name in ("fps", "target_fps"):
+        if not 1 <= body.get(name, 24) <= 120:
+            problems.setdefault(name, ["Number must be between 1 and 120"])
+    if body.get("slowdown_factor", 1) < 1:
+        problems.setdefault("slowdown_factor", ["Number must be greater than or equal to 1"])
+
+
+def _source_matched(model: Model, body: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the values that stand for the source's own, where the request has a source."""
+    has_source = body.get("reference_video_urls") or body.get("reference_video_total_duration")
+    takes_source = "reference_video_urls" in model.takes
+    return _SOURCE_MATCHED.get(name, ()) if has_source and takes_source else ()
 
 
 def _check_prompts(model: Model, body: Mapping[str, Any], problems: Problems) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from tests.simulator.client import PRIVATE, T2V, Client
 
 GIF = base64.b64encode(b"GIF89a" + bytes(20)).decode()
+UPSCALE = {"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4", "upscale_factor": 4}
 CONSENTS = {
     "seedance": {
         "confirmed_terms_and_privacy": True,
@@ -40,7 +41,9 @@ def test_quote_is_free_and_needs_no_key(venice: VeniceSimulator) -> None:
         {**T2V, "duration": "15s", "resolution": "1080p"},
         {"model": "veo3.1-fast-text-to-video", "prompt": "x", "duration": "4s", "audio": False},
         PRIVATE,
-        {"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4", "upscale_factor": 4},
+        UPSCALE,
+        {**UPSCALE, "target_fps": 60, "slowdown_factor": 2.5},
+        {**UPSCALE, "target_fps": 24, "enhancement_model": "starlight", "grain": 0.1, "h264_output": True},
     ],
 )
 def test_a_job_costs_what_was_quoted(client: Client, fields: dict[str, Any]) -> None:
@@ -166,7 +169,13 @@ def test_no_key_is_refused_and_keys_stay_out_of_the_journal(venice: VeniceSimula
         ({"audio": "yes"}, "audio"),
         ({"upscale_factor": 2}, "upscale_factor"),
         ({"image_url": "https://example.com/a.png"}, "image_url"),
-        ({"reference_video_total_duration": 3}, "reference_video_total_duration"),
+        ({"target_fps": 60}, "target_fps"),
+        ({"camera_trajectory": [{}, {}]}, "camera_trajectory"),
+        ({"model": "wan-2-7-image-to-video", "camera_trajectory": [{}]}, "camera_trajectory"),
+        ({"model": "topaz-video-upscale", "target_fps": "60"}, "target_fps"),
+        ({"model": "topaz-video-upscale", "target_fps": 0}, "target_fps"),
+        ({"model": "topaz-video-upscale", "slowdown_factor": 0.5}, "slowdown_factor"),
+        ({"duration": "auto"}, "duration"),
         ({"flavour": "sweet"}, "flavour"),
         ({"model": "nobody"}, "model"),
         ({"model": "ltx-2-19b-full-text-to-video"}, "model"),
@@ -192,10 +201,66 @@ def test_a_wrong_field_is_named_and_costs_nothing(client: Client, change: dict[s
     assert not client.venice.journal.charges
 
 
-@pytest.mark.parametrize("field", ["prompt", "negative_prompt", "seed", "image_url"])
-def test_quote_refuses_what_does_not_price(client: Client, field: str) -> None:
-    answer = client.post("video/quote", {"model": T2V["model"], "duration": "5s", field: "x"})
+@pytest.mark.parametrize("field", ["prompt", "seed", "image_url", "input_height", "aspect_ratio", "target_fps"])
+def test_a_quote_takes_further_keys(client: Client, field: str) -> None:
+    body = {
+        "model": "longcat-distilled-text-to-video",
+        "duration": "5s",
+        field: 48 if field == "target_fps" else "16:9",
+    }
+    answer = client.post("video/quote", body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == client.post("video/quote", {**body, field: 50 if field == "target_fps" else "9:16"}).json()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"bitrate_mode": "high"}, "bitrate_mode"),
+        ({"resolution": "8k"}, "resolution"),
+        ({"target_fps": "fast"}, "target_fps"),
+    ],
+)
+def test_a_quote_names_its_wrong_fields(client: Client, fields: dict[str, Any], field: str) -> None:
+    answer = client.post("video/quote", {"model": T2V["model"], "duration": "5s", **fields})
     assert (answer.status_code, list(answer.json()["details"])) == (400, ["_errors", field])
+
+
+@pytest.mark.parametrize(
+    ("change", "times"),
+    [
+        ({"target_fps": 47}, 1),
+        ({"target_fps": 48}, 2),
+        ({"slowdown_factor": 4}, 4),
+        ({"slowdown_factor": 1.5, "target_fps": 120}, 3),
+        ({"enhancement_model": "starlight"}, 1),
+    ],
+)
+def test_fields_of_an_enhancement_price(client: Client, change: dict[str, Any], times: float) -> None:
+    plain, changed = (client.post("video/quote", {**UPSCALE, **more}).json()["quote"] for more in ({}, change))
+    assert changed == pytest.approx(times * plain)
+    assert client.post("video/queue", {**UPSCALE, **change}).status_code == 200
+    assert client.venice.journal.charged == Decimal(str(changed))
+
+
+def test_fields_of_the_vendors_guides_are_taken(client: Client) -> None:
+    enhancement = dict.fromkeys(("compression", "creativity", "halo", "noise", "realism", "recover_detail"), 0.5)
+    answer = client.post("video/queue", {**UPSCALE, **enhancement, "sharp": 1, "softness": 0, "output_format": "mp4"})
+    assert answer.status_code == 200, answer.text
+    client.job(reference_video_total_duration=3)
+    client.job(
+        model="wan-2-7-image-to-video",
+        image_url="https://example.com/a.png",
+        image_strength=0.5,
+        camera_trajectory=[{"pan": 0}, {"pan": 1}],
+    )
+
+
+def test_a_source_gives_its_length_and_shape(client: Client) -> None:
+    fields = {"model": "seedance-2-0-image-to-video-basic", "duration": "auto"}
+    assert client.post("video/quote", fields).status_code == 400
+    assert client.post("video/quote", {**fields, "reference_video_total_duration": 4}).status_code == 200
+    client.job(**fields, reference_video_urls=["https://example.com/a.mp4"], consents=CONSENTS)
 
 
 @pytest.mark.parametrize("body", ["{not json", "[]", ""])
