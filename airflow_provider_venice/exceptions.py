@@ -40,11 +40,13 @@ class VeniceRequestError(VeniceError, ValueError):
 
     :param message: what is wrong, and the fix.
     :param fields: problem per request field, for callers that show them one by one.
+    :param can_heal: whether the same input may be valid later.
     """
 
-    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None, can_heal: bool = False) -> None:
         super().__init__(message)
         self.fields: dict[str, str] = dict(fields or {})
+        self.can_heal = can_heal
 
 
 class VeniceBudgetError(VeniceRequestError):

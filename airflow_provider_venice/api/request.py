@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import re
-import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_venice.api.values import (
+    as_boolean,
+    as_duration,
+    as_integer,
+    as_number,
+    copied,
+    described,
+    is_unset,
+    native,
+    plain,
+    refuse_rendered_none,
+)
 from airflow_provider_venice.exceptions import VeniceRequestError
 
-#: Fields that price a clip; ``/video/quote`` refuses the others.
+#: Fields that price a clip, or may. What ``extra_body`` holds may as well. The quote takes no ``bitrate_mode``.
 QUOTE_FIELDS = (
     "model",
     "duration",
@@ -22,6 +31,8 @@ QUOTE_FIELDS = (
     "upscale_factor",
     "video_url",
     "reference_video_total_duration",
+    "fps",
+    "omni_reference_task_type",
 )
 
 #: Most entries a list field takes, from the vendor's schema.
@@ -35,21 +46,18 @@ LIST_LIMITS = {
     "keyframes": 10,
 }
 
-_URL = re.compile(r"[a-z0-9+.-]+://\S+$", re.IGNORECASE)
-
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-
 
 @dataclass(frozen=True, kw_only=True)
 class VideoRequest:
     """
-    The body of ``/video/queue``. A field left at ``None`` is not sent.
+    The body of ``/video/queue``. A field left at ``None`` is not sent, nor is a blank text or NaN.
 
-    A media field takes an http(s) URL, a data URL, bytes, or a local or object-storage path.
+    A text that a template renders for a missing value, such as ``"None"``, is refused. A media field
+    takes an http(s) URL, a data URL, bytes, or a local or object-storage path.
     See https://docs.venice.ai/api-reference/endpoint/video/queue for what each model accepts.
 
     :param model: id of the video model.
-    :param prompt: what to show.
+    :param prompt: what to show; a number is taken as text.
     :param duration: seconds as ``5``, ``"5"`` or ``"5s"``; or ``"auto"``, ``"-1"``, ``"1 gen"``.
     :param aspect_ratio: such as ``"16:9"``.
     :param resolution: such as ``"720p"``.
@@ -75,7 +83,9 @@ class VideoRequest:
     :param motion_bucket_id: amount of motion, for models that take it.
     :param guidance_scale: how closely to follow the prompt, for models that take it.
     :param reference_video_total_duration: seconds of all reference videos; prices, is not queued.
-    :param extra_body: fields this package does not know yet, sent as they are.
+    :param extra_body: fields this package does not know yet, sent as they are, with the question for the
+        price as well.
+    :raises VeniceRequestError: naming every field that is wrong.
     """
 
     model: str
@@ -113,7 +123,7 @@ class VideoRequest:
             value = getattr(self, field.name)
             try:
                 object.__setattr__(self, field.name, _clean(field.name, value))
-            except (TypeError, ValueError) as error:
+            except Exception as error:  # also what an object of somebody else raises when it is read
                 problems[field.name] = str(error)
         if not self.model:
             problems.setdefault("model", "is missing; name a video model such as 'wan-2-7-text-to-video'")
@@ -154,37 +164,51 @@ class VideoRequest:
 
     def to_body(self) -> dict[str, Any]:
         """Return the body of ``/video/queue``: only what was set, media as it was given."""
-        skipped = ("extra_body", "reference_video_total_duration")
-        body = {name: getattr(self, name) for name in REQUEST_FIELDS if name not in skipped}
-        return {**_set_only(body), **(self.extra_body or {})}
+        return self._chosen(set(REQUEST_FIELDS) - {"extra_body", "reference_video_total_duration"}, extra=True)
+
+    def to_quote_body(self) -> dict[str, Any]:
+        """
+        Return the body of ``/video/quote``: what was set and prices the clip, or may.
+
+        Whatever is queued and might price must be here, or a clip passes ``max_cost`` and is charged more.
+        """
+        return self._chosen(QUOTE_FIELDS, extra=True)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields that were set, as a mapping that :meth:`of` reads."""
-        return _set_only({name: getattr(self, name) for name in REQUEST_FIELDS})
+        return self._chosen(REQUEST_FIELDS)
 
     def describe(self) -> dict[str, Any]:
         """Return what was set as plain JSON for a record: bytes and data URLs by their size only."""
-        return {name: _described(value) for name, value in _set_only(dataclasses.asdict(self)).items()}
+        return {name: described(value, name) for name, value in self.to_mapping().items()}
 
-    def to_quote_body(self) -> dict[str, Any]:
-        """Return the body of ``/video/quote``: only what prices the clip."""
-        return _set_only({name: getattr(self, name) for name in QUOTE_FIELDS})
+    def _chosen(self, names: Collection[str], *, extra: bool = False) -> dict[str, Any]:
+        """Return a copy of the fields that are set and named, in the order of the constructor."""
+        values = {name: getattr(self, name) for name in REQUEST_FIELDS if name in names}
+        chosen: dict[str, Any] = copied({**_set_only(values), **((self.extra_body or {}) if extra else {})})
+        return chosen
 
 
 #: Names of all fields of a request, in the order of the constructor.
 REQUEST_FIELDS = tuple(field.name for field in dataclasses.fields(VideoRequest))
 
 
-def raise_problems(title: str, problems: Mapping[str, str]) -> None:
-    """Raise one :class:`VeniceRequestError` that names every wrong field, if there is one."""
+def raise_problems(title: str, problems: Mapping[str, str], *, can_heal: bool = False) -> None:
+    """
+    Raise one :class:`VeniceRequestError` that names every wrong field, if there is one.
+
+    :param title: what is wrong with the whole.
+    :param problems: what is wrong with each field.
+    :param can_heal: whether the same request may be valid later.
+    """
     if problems:
         listing = "; ".join(f"{name} {problem}" for name, problem in problems.items())
-        raise VeniceRequestError(f"{title}: {listing}", fields=problems)
+        raise VeniceRequestError(f"{title}: {listing}", fields=problems, can_heal=can_heal)
 
 
 def _set_only(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what is not set: ``None``, and the empty cell of a table."""
-    return {name: value for name, value in values.items() if value is not None and not _is_blank(value)}
+    """Drop what is not set."""
+    return {name: value for name, value in values.items() if not is_unset(value)}
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,104 +221,59 @@ def _named(values: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _described(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _described(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_described(inner) for inner in value]
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"{len(value)} bytes"
-    if isinstance(value, str) and value[:5].lower() == "data:":
-        return f"{value.partition(',')[0]},… ({len(value)} characters)"
-    if isinstance(value, str) and _URL.match(value):
-        # A query and a user's name may hold a signature or a password.
-        parts = urllib.parse.urlsplit(value)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
-
-
-def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
-
-
 def _clean(name: str, value: Any) -> Any:
     """Bring one value into the API's form; templates and tables deliver strings."""
-    if value is None or _is_blank(value):
+    value = native(value)
+    if is_unset(value):
         return None
+    refuse_rendered_none(value)
     if name == "duration":
-        return _duration(value)
+        return as_duration(value)
     if name == "audio":
-        return _boolean(value)
+        return as_boolean(value)
     if name in ("upscale_factor", "seed", "fps", "motion_bucket_id"):
-        return _integer(value)
+        return as_integer(value)
     if name in ("guidance_scale", "reference_video_total_duration"):
-        return _number(value)
+        return as_number(value)
     if name in LIST_LIMITS:
         return _listing(name, value)
     if name in ("consents", "extra_body"):
         if not isinstance(value, Mapping):
             raise TypeError(f"takes a mapping, not {value!r}")
-        return dict(value)
+        return plain(value)
     if name.endswith("_url"):
-        return value.strip() if isinstance(value, str) else value
-    if not isinstance(value, str):
-        raise TypeError(f"takes a string, not {value!r}")
-    return value if "prompt" in name else value.strip()
+        return value.strip() if isinstance(value, str) else plain(value)
+    return _text(name, value)
 
 
-def _duration(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TypeError(f"takes seconds such as 5 or '5s', not {value!r}")
-    text = str(value).strip()
-    number = text[:-1].strip() if text.lower().endswith("s") else text
-    try:
-        seconds = float(number)
-    except ValueError:
-        return text
-    if seconds == -1:
-        return "-1"
-    if seconds <= 0 or not seconds.is_integer():
-        raise ValueError(f"takes whole seconds above zero such as 5 or '5s', not {value!r}")
-    return f"{int(seconds)}s"
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise ValueError(f"takes true or false, not {value!r}")
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # not by way of a float, which would round a large seed
-            return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    number = _number(value)
-    if not number.is_integer():
-        raise ValueError(f"takes a whole number, not {value!r}")
-    return int(number)
-
-
-def _number(value: Any) -> float:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-    except (OverflowError, TypeError, ValueError):
-        raise ValueError(f"takes a number, not {value!r}") from None
-    if number - number != 0:
-        raise ValueError(f"takes a finite number, not {value!r}")
-    return number
+def _text(name: str, value: Any) -> str:
+    if "prompt" in name:
+        # With native rendering a prompt of digits arrives as a number.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number or isinstance(value, str):
+            return str(value) if number else value
+    elif isinstance(value, str):
+        return value.strip()
+    raise TypeError(f"takes a string, not {value!r}")
 
 
 def _listing(name: str, value: Any) -> list[Any]:
     """One value is a list of one; lists keep their order."""
     single = isinstance(value, (str, bytes, bytearray, memoryview, Mapping)) or not hasattr(value, "__iter__")
+    if isinstance(value, (set, frozenset)):
+        raise TypeError("takes a list; a set has no order")
     values = [value] if single else list(value)
     if len(values) > LIST_LIMITS[name]:
         raise ValueError(f"takes at most {LIST_LIMITS[name]} entries, not {len(values)}")
-    return values
+    return [_entry(entry) for entry in plain(values)]
+
+
+def _entry(entry: Any) -> Any:
+    """Bring an element or a keyframe into the API's form: what is ``None`` is not set, one URL is a list of one."""
+    if not isinstance(entry, dict):
+        return entry
+    return {
+        name: [value] if name.endswith("_urls") and not isinstance(value, list) else value
+        for name, value in entry.items()
+        if value is not None
+    }
