@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_venice.api.fingerprint import fingerprint, same_request
 from airflow_provider_venice.api.request import LIST_LIMITS, QUOTE_FIELDS, REQUEST_FIELDS, VideoRequest
 from airflow_provider_venice.api.values import is_rendered_none
 from airflow_provider_venice.exceptions import VeniceRequestError
@@ -385,11 +386,14 @@ def test_anything_becomes_a_request_or_one_error(row: dict[str, Any]) -> None:
     assert VideoRequest.of(request) is not request
     assert None not in request.to_body().values() or request.extra_body
     assert request.model
-    # A record of it is written after the charge, which must not fail then.
+    # A record of it is written after the charge, and so is its fingerprint stored: neither may fail.
     assert json.loads(json.dumps(request.describe(), allow_nan=False)).keys() == request.to_mapping().keys()
     assert set(request.to_quote_body()) <= set(request.to_body()) | {"reference_video_total_duration"}
     again = VideoRequest.of(request.to_mapping())
     assert again.describe() == request.describe()
+    assert fingerprint(again) == fingerprint(request)
+    assert same_request(fingerprint(request), again) is True
+    assert same_request("0" * 64, request) in (False, None)
 
 
 def test_a_record_of_a_request_holds_no_media_and_no_signature() -> None:
