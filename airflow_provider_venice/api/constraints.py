@@ -12,23 +12,32 @@ from airflow_provider_venice.exceptions import VeniceRequestError
 #: Any one of these gives an image-to-video model something to start from.
 _PICTURE_FIELDS = ("image_url", "reference_image_urls", "elements", "scene_image_urls", "keyframes")
 
+#: Types of models that make a clip from a prompt. Those that work on a clip are of type ``video``; whether
+#: they need a prompt, the catalogue does not say.
+_GENERATING = ("text-to-video", "image-to-video")
+
+#: What asks for the source's own length and shape. No catalogue lists these; the vendor's schema does.
+_SOURCE_MATCHED = {"duration": ("auto", "Auto", "-1"), "aspect_ratio": ("adaptive", "auto")}
+
 
 def check_request(request: VideoRequest, models: Sequence[VideoModel]) -> VideoModel:
     """
     Return the model that ``request`` names, if the request keeps to what that model accepts.
 
     :param models: the answer of ``/models?type=video``.
-    :raises VeniceRequestError: one error that names every wrong field and the allowed values.
+    :raises VeniceRequestError: one error that names every wrong field and the allowed values. It can heal
+        where all that is wrong is a model that is offline.
     """
     model = find_model(request.model, models)
     problems: dict[str, str] = {}
-    if model.offline:
-        problems["model"] = "is offline at present; choose another or try again later"
     _check_prompts(request, model, problems)
     _check_choices(request, model, problems)
     _check_audio(request, model, problems)
     _check_media(request, model, problems)
-    raise_problems(f"model {model.id!r} does not accept this request", problems)
+    valid = not problems
+    if model.offline:
+        problems["model"] = "is offline at present; choose another or try again later"
+    raise_problems(f"model {model.id!r} does not accept this request", problems, can_heal=valid)
     return model
 
 
@@ -47,8 +56,8 @@ def find_model(model_id: str, models: Iterable[VideoModel]) -> VideoModel:
 
 
 def _check_prompts(request: VideoRequest, model: VideoModel, problems: dict[str, str]) -> None:
-    if request.prompt is None and not model.is_upscaler:
-        problems["prompt"] = "is missing"
+    if request.prompt is None and model.model_type in _GENERATING:
+        problems["prompt"] = f"is missing; {model.model_type} models need one"
     for name in ("prompt", "negative_prompt"):
         length = len(getattr(request, name) or "")
         if length > model.prompt_character_limit:
@@ -64,7 +73,7 @@ def _check_choices(request: VideoRequest, model: VideoModel, problems: dict[str,
         ("resolution", model.resolutions),
     ):
         value = getattr(request, name)
-        if value is None or value in allowed:
+        if value is None or value in allowed or value in _SOURCE_MATCHED.get(name, ()):
             continue
         choices = f"allowed are {', '.join(allowed)}" if allowed else "this model takes none; leave it out"
         problems[name] = f"is {value!r}; {choices}"
@@ -82,7 +91,7 @@ def _check_media(request: VideoRequest, model: VideoModel, problems: dict[str, s
         if request.video_url is None:
             problems["video_url"] = "is missing; an upscaler needs the clip to upscale"
         return
-    if request.upscale_factor is not None:
+    if request.upscale_factor is not None and model.model_type in _GENERATING:
         problems["upscale_factor"] = "is for upscalers only; leave it out"
     has_picture = any(getattr(request, name) for name in _PICTURE_FIELDS)
     has_clip = bool(request.video_url or request.reference_video_urls)

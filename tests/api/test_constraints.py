@@ -25,7 +25,10 @@ IMAGE = VideoModel("wan-image", model_type="image-to-video", durations=("5s",), 
 FREE = VideoModel("veo", model_type="text-to-video", durations=("auto",), audio=True, audio_configurable=True)
 OFFLINE = VideoModel("ltx", model_type="text-to-video", durations=("5s",), offline=True)
 UPSCALER = VideoModel("topaz-video-upscale", model_type="video")
-MODELS = [TEXT, IMAGE, FREE, OFFLINE, UPSCALER]
+ENHANCER = VideoModel("starlight-precise", model_type="video")
+EDITOR = VideoModel("seedance-r2v", model_type="image-to-video", durations=("5s",), aspect_ratios=("16:9",))
+UNTYPED = VideoModel("brand-new", durations=("5s",))
+MODELS = [TEXT, IMAGE, FREE, OFFLINE, UPSCALER, ENHANCER, EDITOR, UNTYPED]
 
 GOOD: list[dict[str, Any]] = [
     {"model": "wan-text", "prompt": "p", "duration": 5},
@@ -36,6 +39,13 @@ GOOD: list[dict[str, Any]] = [
     {"model": "wan-image", "prompt": "p", "duration": 5, "video_url": "a", "audio": False},
     {"model": "veo", "prompt": "p", "duration": "auto", "audio": False},
     {"model": "topaz-video-upscale", "video_url": "a", "upscale_factor": 2},
+    # What works on a clip may need no prompt, whatever its id, and where no type is published nobody knows.
+    {"model": "starlight-precise", "video_url": "a", "upscale_factor": 1},
+    {"model": "brand-new", "duration": 5},
+    # As long and as wide as the source, which no model lists.
+    {"model": "seedance-r2v", "prompt": "p", "reference_video_urls": "a", "duration": -1, "aspect_ratio": "adaptive"},
+    {"model": "seedance-r2v", "prompt": "p", "video_url": "a", "duration": "auto", "aspect_ratio": "auto"},
+    {"model": "topaz-video-upscale", "video_url": "a", "duration": "auto"},
 ]
 
 
@@ -86,6 +96,25 @@ def test_all_that_is_wrong_is_told_in_one_error(row: dict[str, Any], problems: d
         assert problem in caught.value.fields[name]
         assert f"{name} {caught.value.fields[name]}" in str(caught.value)
     assert row["model"] in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["wan-text", "wan-image"])
+def test_what_makes_a_clip_from_a_prompt_needs_one(model: str) -> None:
+    with pytest.raises(VeniceRequestError) as caught:
+        check_request(VideoRequest.of(model=model, prompt=" ", duration=5, reference_image_urls="a"), MODELS)
+    assert list(caught.value.fields) == ["prompt"]
+
+
+def test_a_model_that_is_offline_may_be_back_for_a_retry() -> None:
+    with pytest.raises(VeniceRequestError, match="is offline") as caught:
+        check_request(VideoRequest.of(model="ltx", prompt="p", duration=5), MODELS)
+    assert caught.value.can_heal
+    with pytest.raises(VeniceRequestError, match="is offline") as caught:
+        check_request(VideoRequest.of(model="ltx", prompt="p", duration=6), MODELS)
+    assert not caught.value.can_heal, "a retry does not mend the duration"
+    with pytest.raises(VeniceRequestError) as caught:
+        check_request(VideoRequest.of(model="wan-text", duration=5), MODELS)
+    assert not caught.value.can_heal
 
 
 @pytest.mark.parametrize(
