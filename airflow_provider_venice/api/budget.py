@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from airflow_provider_venice.api.values import is_rendered_none
 from airflow_provider_venice.exceptions import VeniceBudgetError, VeniceRequestError
 
 
@@ -24,9 +25,9 @@ class Budget:
     @classmethod
     def of(cls, *, max_cost: Any = None, min_balance: Any = None) -> Budget:
         """
-        Read limits as templates and tables deliver them; blanks are none.
+        Read limits as templates and tables deliver them. Only ``None`` means no limit.
 
-        :raises VeniceRequestError: when one is not an amount.
+        :raises VeniceRequestError: when one is not an amount; a blank is none either.
         """
         return cls(max_cost=_amount("max_cost", max_cost), min_balance=_amount("min_balance", min_balance))
 
@@ -70,9 +71,16 @@ class Budget:
 
 
 def _amount(name: str, value: Any) -> Decimal | None:
-    text = "" if value is None else str(value).strip()
-    if not text:
+    if value is None:
         return None
+    text = str(value).strip()
+    if not text or is_rendered_none(text):
+        # A template over a missing value must not remove the limit that it was meant to set.
+        raise VeniceRequestError(
+            f"{name} is {value!r}, which is no amount; give US dollars, such as 2.50. Where a template renders it, "
+            f"give the template a default value; leave {name} out for no limit",
+            fields={name: "is blank"},
+        )
     try:
         amount = Decimal(text)
     except InvalidOperation:

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
+from airflow_provider_venice.exceptions import VeniceRequestError
 
 if TYPE_CHECKING:
     from airflow_provider_venice.hooks.venice import VeniceHook
@@ -111,6 +112,10 @@ class VideoRequestOperator(VeniceOperator):
         self.request = _mapping(request)
         self.max_cost = max_cost
         self.min_balance = min_balance
+        #: The limits that the DAG sets. What it renders them from may be missing in a run.
+        self._limits = [
+            name for name, limit in (("max_cost", max_cost), ("min_balance", min_balance)) if limit is not None
+        ]
         self.image = image
         # One attribute per field, because Airflow renders and expands attributes.
         for name in REQUEST_FIELDS:
@@ -141,8 +146,15 @@ class VideoRequestOperator(VeniceOperator):
         """
         The limits that the arguments set.
 
-        :raises VeniceRequestError: when one is not an amount.
+        :raises VeniceRequestError: when one is not an amount, or has become ``None`` when it was rendered.
         """
+        for name in self._limits:
+            if getattr(self, name) is None:
+                raise VeniceRequestError(
+                    f"{name} was set in the DAG, and has become None when it was rendered; give the template a default "
+                    f"value in US dollars, or leave {name} out for no limit",
+                    fields={name: "is None"},
+                )
         return Budget.of(max_cost=self.max_cost, min_balance=self.min_balance)
 
     def check_budget(self, cost: Decimal, what: str, balance: Decimal | None, spent: Decimal = Decimal(0)) -> None:
