@@ -7,7 +7,7 @@
     │   ├── VeniceBudgetError        the price is above what the caller allows
     │   └── VideoTargetReserved      another task instance stores, or has stored, its clip under this name
     ├── VeniceConnectionError        no complete answer came back
-    ├── VeniceResponseError          an answer came back that is not the API's
+    ├── VeniceResponseError          an answer came back that tells nothing of what was asked
     ├── VeniceAPIError               the API answered with an error status
     │   ├── VeniceRateLimitError     429: wait for the reset
     │   ├── VeniceConsentRequired    409: a person has to accept the provider's policy
@@ -32,6 +32,9 @@ class VeniceError(Exception):
 
     #: Whether the same call, made later, may succeed.
     can_heal: bool = False
+
+    #: Whether the request may have been carried out, and charged, although it failed.
+    may_have_acted: bool = False
 
 
 class VeniceRequestError(VeniceError, ValueError):
@@ -90,16 +93,18 @@ class VeniceConnectionError(VeniceError, ConnectionError):
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)
         self.sent = sent
+        self.may_have_acted = sent
 
 
 class VeniceResponseError(VeniceError):
     """
-    An answer came back that is not the API's: HTML from a proxy, bad JSON, a missing field.
+    An answer came back that tells nothing of what was asked: HTML from a proxy, bad JSON, a missing field.
 
     :param status_code: the HTTP status of that answer.
     """
 
     can_heal = True
+    may_have_acted = True
 
     def __init__(self, message: str, *, status_code: int) -> None:
         super().__init__(message)
@@ -121,6 +126,8 @@ class VeniceAPIError(VeniceError):
     :param recommended_model: the id of a model that may accept the request.
     :param credits_refunded: whether the charge was returned.
     :param retry_after: seconds until the server wants to be asked again.
+    :param may_have_acted: whether the request may have been carried out all the same; by default after a
+        408 and every 5xx.
     """
 
     def __init__(
@@ -135,6 +142,7 @@ class VeniceAPIError(VeniceError):
         recommended_model: str | None = None,
         credits_refunded: bool | None = None,
         retry_after: float | None = None,
+        may_have_acted: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
@@ -145,6 +153,8 @@ class VeniceAPIError(VeniceError):
         self.recommended_model = recommended_model
         self.credits_refunded = credits_refunded
         self.retry_after = retry_after
+        unknown = status_code == 408 or status_code >= 500
+        self.may_have_acted = unknown if may_have_acted is None else may_have_acted
 
     @property
     def can_heal(self) -> bool:  # type: ignore[override]

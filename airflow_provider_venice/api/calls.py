@@ -7,9 +7,10 @@ import binascii
 import contextlib
 import dataclasses
 import json
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
 from airflow_provider_venice.api.model import (
@@ -19,9 +20,11 @@ from airflow_provider_venice.api.model import (
     VideoMetadata,
     VideoModel,
     VideoQuote,
+    job_status,
 )
 from airflow_provider_venice.api.replies import Reply, raise_for_status
 from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
     VeniceError,
     VeniceRequestError,
     VideoDownloadError,
@@ -35,19 +38,20 @@ MAX_REPLY_BYTES = 8_000_000
 #: The same for generated images: four of them as base64.
 MAX_IMAGE_REPLY_BYTES = 128_000_000
 
-#: What ``/video/retrieve`` may say, and what we call it. ``FAILED`` is not documented.
-_STATUSES: dict[str, JobStatus] = {
-    "QUEUED": "queued",
-    "PROCESSING": "processing",
-    "COMPLETED": "completed",
-    "FAILED": "failed",
-}
-
 #: A run time above this, some 30 years, is no run time.
 _MOST_MILLISECONDS = 10**12
 
+#: An amount above this is no amount of US dollars.
+_MOST_MONEY = 10**15
+
 #: Answers of ``/video/retrieve`` which say that the job has ended without a video to fetch.
 _JOB_ENDED = (400, 404, 410, 422)
+
+#: Seconds after its submission for which a job may be unknown to a part of the vendor's servers.
+_LAG = 60.0
+
+#: What ``/video/complete`` answers, with a 400, where it knows of no such media.
+_UNKNOWN_CODE, _UNKNOWN_WORDS = "REQUEST_ID_NOT_FOUND", "Request ID is invalid"
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,15 @@ def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
         queue_id = payload.get("queue_id")
         if not isinstance(queue_id, str) or not queue_id.strip():
             raise reply.unreadable("has no 'queue_id'")
-        model, link = payload.get("model"), payload.get("download_url")
+        # The clip is charged, and this id is all that leads to it: whatever else the answer holds, nothing
+        # below may raise. What cannot be read is left out.
+        model, balance = payload.get("model"), _balance(reply)
         return VideoJob(
-            model=model if isinstance(model, str) and model else str(body["model"]),
+            model=model if isinstance(model, str) and model.strip() else str(body.get("model")),
             queue_id=queue_id,
-            download_url=link if isinstance(link, str) and link else None,
+            download_url=_link(payload.get("download_url")),
             queued_at=reply.head.received_at,
-            balance_before=None if (balance := _balance(reply)) is None else float(balance),
+            balance_before=None if balance is None else float(balance),
         )
 
     return Call("POST", "/video/queue", parse, body=body, replayable=False, budget="queue")
@@ -167,14 +173,7 @@ def retrieve(job: VideoJob) -> Call[VideoJob]:
             )
         _raise_for_job(reply, job)
         payload = reply.json()
-        status = _STATUSES.get(str(payload.get("status")).upper())
-        if status is None:
-            raise reply.unreadable("has no known 'status'")
-        if status == "failed":
-            reason = str(payload.get("error") or "without a reason")
-            raise VideoGenerationError(
-                f"{job} failed: {reason}", reply.head.status, model=job.model, queue_id=job.queue_id
-            )
+        status = _status(reply, job)
         return dataclasses.replace(
             job,
             status=status,
@@ -196,8 +195,8 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
     def parse(reply: Reply) -> None:
         _raise_for_job(reply, job)
         if link is None:
-            status = reply.json().get("status")
-            if status == "COMPLETED":
+            status = _status(reply, job)
+            if status == "completed" and job.model.endswith("-private"):
                 raise VideoGenerationError(
                     f"{job} is private, and its download_url came only once, in the answer to its submission: "
                     "pass the job as the queue task returned it",
@@ -205,6 +204,8 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
                     model=job.model,
                     queue_id=job.queue_id,
                 )
+            if status == "completed":
+                raise VideoDownloadError(f"{job} is completed, but Venice does not deliver its video yet")
             raise VideoDownloadError(f"{job} is not finished ({status}); wait for it first")
         raise reply.unreadable("is not a video")
 
@@ -223,12 +224,19 @@ def delete_media(job: VideoJob) -> Call[bool]:
     """
 
     def parse(reply: Reply) -> bool:
+        if _says_nothing(reply, job):
+            raise reply.unreadable("is not from the API")
         if reply.head.status in (404, 410):
             return False
         if job.download_url is not None:
             raise_for_status(reply)
             return True
-        return reply.json().get("success") is True
+        try:
+            return reply.json().get("success") is True
+        except VeniceAPIError as error:
+            if error.status_code == 400 and (error.error_code == _UNKNOWN_CODE or _UNKNOWN_WORDS in str(error)):
+                return False
+            raise
 
     if job.download_url is not None:
         return Call("DELETE", job.download_url, parse)
@@ -299,10 +307,56 @@ def _identity(job: VideoJob) -> dict[str, str]:
     return {"model": job.model, "queue_id": job.queue_id}
 
 
+def _status(reply: Reply, job: VideoJob) -> JobStatus:
+    """
+    Return the status in an answer about a job.
+
+    :raises VideoGenerationError: when it says that the job has failed.
+    :raises VeniceResponseError: when there is none, or one that is not known.
+    """
+    payload = reply.json()
+    status = job_status(payload.get("status"))
+    if status is None:
+        raise reply.unreadable("has no known 'status'")
+    if status == "failed":
+        reason = str(payload.get("error") or "without a reason")
+        raise VideoGenerationError(f"{job} failed: {reason}", reply.head.status, model=job.model, queue_id=job.queue_id)
+    return status
+
+
+def _says_nothing(reply: Reply, job: VideoJob) -> bool:
+    """
+    Whether an answer of 4xx comes from a proxy or a CDN in front of the API, and tells nothing of the job.
+
+    A link's 410 is believed by its status: where it leads, no API answers.
+    """
+    status = reply.head.status
+    if not 400 <= status < 500 or status in (408, 429) or reply.is_api_error:
+        return False
+    return job.download_url is None or status != 410
+
+
 def _raise_for_job(reply: Reply, job: VideoJob) -> None:
-    if reply.head.status in _JOB_ENDED:
+    status = reply.head.status
+    if _says_nothing(reply, job):
+        raise reply.unreadable(f"is not from the API and tells nothing of {job}")
+    age = None if job.queued_at is None else abs(reply.head.received_at - job.queued_at)
+    if status == 404 and age is not None and age < _LAG:
+        raise reply.unreadable(
+            f"comes {age:.0f} s after the submission of {job}, which may not be known everywhere yet"
+        )
+    if status in _JOB_ENDED:
         raise_for_status(reply, VideoGenerationError, about=job, model=job.model, queue_id=job.queue_id)
     raise_for_status(reply, about=job)
+
+
+def _link(value: Any) -> str | None:
+    """Return a private link that can be fetched; ``None`` for what is none."""
+    try:
+        parts = urllib.parse.urlsplit(value if isinstance(value, str) else "")
+        return value if parts.scheme in ("http", "https") and parts.hostname else None
+    except ValueError:
+        return None
 
 
 def _balance(reply: Reply) -> Decimal | None:
@@ -315,9 +369,9 @@ def _money(value: Any) -> Decimal | None:
         return None
     try:
         amount = Decimal(value)
-    except InvalidOperation:
+        return amount if amount.is_finite() and 0 <= amount < _MOST_MONEY else None
+    except ArithmeticError:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
 
 
 def _milliseconds(value: Any) -> float | None:

@@ -8,12 +8,23 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from airflow_provider_venice.api.fields import MAPPING, NUMBER, TEXT, TIME, WHOLE, Field, read_fields
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceRequestError
 
 __all__ = ["GeneratedImage", "VideoJob", "VideoMetadata", "VideoModel", "VideoQuote", "VideoRequest"]
 
 JobStatus = Literal["queued", "processing", "completed", "failed"]
+
+#: What the API calls them, in upper case. ``FAILED`` is not documented; ``RUNNING`` was seen in a guide of the vendor.
+_STATUSES: dict[str, JobStatus] = {
+    "QUEUED": "queued",
+    "PROCESSING": "processing",
+    "RUNNING": "processing",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+}
+
 
 #: Longest prompt where a model names none, in characters (the vendor's schema).
 DEFAULT_PROMPT_LIMIT = 2500
@@ -115,25 +126,30 @@ class VideoJob:
         """
         Return ``job`` itself, or the job that a dictionary (an XCom) describes.
 
-        :raises VeniceRequestError: when it does not name a model and a queue id.
+        Times may be epoch seconds or ISO 8601 text, as in the manifest; text without an offset is UTC.
+
+        :raises VeniceRequestError: when it does not name a model and a queue id, or when a field is of
+            another type than it should be; the message names the field.
         """
         if isinstance(job, VideoJob):
-            return job
-        if not isinstance(job, Mapping):
+            values: Mapping[str, Any] = {name: getattr(job, name) for name in _JOB_FIELDS}
+        elif isinstance(job, Mapping):
+            values = job
+        else:
             raise VeniceRequestError(
                 f"job is {type(job).__name__}; give the job that the queue task returned, "
                 "or {'model': …, 'queue_id': …}"
             )
-        names = {f.name for f in dataclasses.fields(cls)}
-        values = {name: value for name, value in job.items() if name in names}
         for name in ("model", "queue_id"):
             if not isinstance(values.get(name), str) or not values[name].strip():
                 raise VeniceRequestError(f"the job has no {name}; give the job that the queue task returned")
-        metadata = values.get("metadata")
-        if isinstance(metadata, Mapping):
-            known = {f.name for f in dataclasses.fields(VideoMetadata)}
-            values["metadata"] = VideoMetadata(**{name: metadata[name] for name in known & set(metadata)})
-        return cls(**values)
+        read = read_fields(values, _JOB_FIELDS, "the job's ")
+        read["status"] = read.get("status") or "queued"
+        if isinstance(job, VideoJob) and all(
+            value == values[name] and type(value) is type(values[name]) for name, value in read.items()
+        ):
+            return job
+        return cls(**read)
 
     def __str__(self) -> str:
         return f"video job {self.queue_id} ({self.model})"
@@ -188,6 +204,48 @@ class VideoJob:
     def is_processing(self) -> bool:
         """Whether the job is still queued or running."""
         return self.status in ("queued", "processing")
+
+
+def job_status(value: Any) -> JobStatus | None:
+    """Return the status that a text of any case names; ``None`` for one that is not known."""
+    return _STATUSES.get(value.strip().upper()) if isinstance(value, str) else None
+
+
+def _read_status(value: Any) -> JobStatus:
+    status = job_status(value)
+    if status is None:
+        raise ValueError
+    return status
+
+
+def _read_metadata(value: Any) -> VideoMetadata:
+    given = value.to_dict() if isinstance(value, VideoMetadata) else value
+    return VideoMetadata(**read_fields(MAPPING.read(given), _METADATA_FIELDS, "metadata."))
+
+
+#: How each field of the metadata is read.
+_METADATA_FIELDS = {"duration": NUMBER, "resolution": TEXT, "fps": NUMBER, "format": TEXT, "file_size": WHOLE}
+
+#: How each field of a job is read.
+_JOB_FIELDS = {
+    "model": TEXT,
+    "queue_id": TEXT,
+    "download_url": TEXT,
+    "status": Field(_read_status, "queued, processing, completed or failed"),
+    "average_execution_time": NUMBER,
+    "execution_duration": NUMBER,
+    "queued_at": TIME,
+    "video_id": TEXT,
+    "created_at": TIME,
+    "started_at": TIME,
+    "completed_at": TIME,
+    "error": TEXT,
+    "error_code": TEXT,
+    "metadata": Field(_read_metadata, MAPPING.wanted),
+    "request": MAPPING,
+    "estimated_cost": NUMBER,
+    "balance_before": NUMBER,
+}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,11 @@ _ADDRESS = re.compile(r"""(https?:)[\\/]+[^\s"'<>]*""")
 #: Types under which storage servers deliver videos, beside ``video/*``.
 _MEDIA_TYPES = ("application/octet-stream", "binary/octet-stream", "application/mp4")
 
+#: Codes under which Venice refuses a request although the status is a 5xx: nothing was accepted
+#: (https://docs.venice.ai/api-reference/error-codes). The other codes of a 5xx, such as ``INFERENCE_FAILED`` or
+#: ``REQUEST_TIMEOUT``, do not say how far the request came.
+_REFUSALS = ("MODEL_OFFLINE", "MODEL_AT_CAPACITY")
+
 #: What to do about a status, where the server's words seldom say it.
 _ADVICE = {
     401: "check the API key in the connection's password",
@@ -101,6 +106,12 @@ class Reply:
             raise self.unreadable("is not a JSON object")
         return payload
 
+    @property
+    def is_api_error(self) -> bool:
+        """Whether the body is an error of the API, and not one of a proxy or a CDN in front of it."""
+        payload = _parse(self.body)
+        return isinstance(payload, dict) and (isinstance(payload.get("error"), (str, dict)) or "x402Version" in payload)
+
     def unreadable(self, problem: str) -> VeniceResponseError:
         """Return the error for an answer that is not the API's."""
         shown = "a video" if self.body is None else repr(_text(self.body))
@@ -143,6 +154,9 @@ def raise_for_status(
         "recommended_model": _string(either("recommended_model")),
         "credits_refunded": refunded if isinstance(refunded := either("credits_refunded"), bool) else None,
     }
+    # Only the API's own code tells that nothing was accepted; a proxy knows nothing of that.
+    refused = reply.is_api_error and known["error_code"] in _REFUSALS
+    known["may_have_acted"] = False if refused else None
     message = f"{about}: " * bool(about) + _message(status, said, known)
     if status == 429:
         wait = retry_after(reply.head.headers, reply.head.received_at)
@@ -203,8 +217,16 @@ def _problems(details: Any, path: str = "") -> list[str]:
 def _parse(body: bytes | None) -> Any:
     """JSON with money as ``Decimal``; ``None`` where it is not JSON."""
     try:
-        return json.loads(body or b"", parse_float=Decimal)
-    except (ArithmeticError, ValueError, RecursionError):
+        return json.loads(body or b"", parse_float=_number, parse_int=_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _number(digits: str) -> int | Decimal | None:
+    """A number of JSON; one that is beyond all measure is none, and does not make the rest unreadable."""
+    try:
+        return int(digits) if digits.lstrip("-").isdecimal() else Decimal(digits)
+    except (ArithmeticError, ValueError):
         return None
 
 

@@ -150,7 +150,11 @@ VALUES: list[tuple[str, Reply, Any]] = [
     ("revoke", reply(204, b""), True),
     ("revoke", reply(200, b"<html>"), True),
     ("revoke", reply(410, b""), False),
-    ("revoke", reply(404, b""), False),
+    ("revoke", reply(404, {"error": "No such link."}), False),
+    ("complete", reply(400, {"error": "Request ID is invalid."}), False),
+    ("complete", reply(400, {"error": {"message": "No", "code": "REQUEST_ID_NOT_FOUND"}}), False),
+    ("complete", reply(400, {"error": "No", "code": "REQUEST_ID_NOT_FOUND"}), False),
+    ("retrieve", reply(200, {"status": "running"}), VideoJob("wan", "q-7", status="processing", queued_at=NOW - 60)),
     ("models", reply(200, {"data": [{"id": "wan"}, {"id": 5}, "x", {}]}), [VideoModel("wan")]),
     ("rate_limits", reply(200, {"data": {"apiTier": {}}}), {"apiTier": {}}),
     ("balance", reply(200, {"balances": {"usd": 0.1}}), {"balances": {"usd": Decimal("0.1")}}),
@@ -223,15 +227,79 @@ def test_a_failed_job_has_ended() -> None:
 
 
 def test_a_job_that_still_runs_may_be_fetched_later() -> None:
-    with pytest.raises(VideoDownloadError, match="PROCESSING") as caught:
+    with pytest.raises(VideoDownloadError, match="processing") as caught:
         CALLS["download"].read(reply(200, {"status": "PROCESSING"}))
     assert caught.value.can_heal
 
 
+@pytest.mark.parametrize("status", ["COMPLETED", "completed"])
+def test_an_ordinary_job_that_is_completed_before_its_video_is_there_may_be_fetched_later(status: str) -> None:
+    with pytest.raises(VideoDownloadError, match="does not deliver its video yet") as caught:
+        CALLS["download"].read(reply(200, {"status": status}))
+    assert caught.value.can_heal
+
+
+def test_a_failed_job_is_not_fetched_again() -> None:
+    with pytest.raises(VideoGenerationError, match="out of memory"):
+        CALLS["download"].read(reply(200, {"status": "FAILED", "error": "out of memory"}))
+
+
 def test_a_private_job_without_its_link_is_told_from_one_that_runs() -> None:
     with pytest.raises(VideoGenerationError, match="download_url came only once") as caught:
-        CALLS["download"].read(reply(200, {"status": "COMPLETED"}))
+        calls.download(VideoJob("wan-private", "q-8")).read(reply(200, {"status": "completed"}))
     assert not caught.value.can_heal
+
+
+#: What proxies and CDNs say.
+FOREIGN = [b"", b"<html>404 Not Found</html>", b"null", b'"error"', b'{"message": "Not Found"}', b"[1]"]
+
+
+@pytest.mark.parametrize("body", [*FOREIGN, b'{"error": 404}', b'{"error": null}', b'{"error": "cut'])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 407, 409, 410, 413, 418, 422, 451])
+@pytest.mark.parametrize("name", ["retrieve", "download", "link", "complete", "revoke"])
+def test_a_refusal_that_is_not_the_apis_says_nothing_of_a_job(name: str, status: int, body: bytes) -> None:
+    if name in ("link", "revoke") and status == 410:
+        return  # the test below
+    with pytest.raises(VeniceResponseError, match="not from the API") as caught:
+        CALLS[name].read(reply(status, body))
+    assert caught.value.can_heal
+    assert caught.value.status_code == status
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+def test_a_link_that_is_spent_is_known_by_its_status(body: bytes) -> None:
+    with pytest.raises(VideoGenerationError):
+        CALLS["link"].read(reply(410, body))
+    assert CALLS["revoke"].read(reply(410, body)) is False
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+@pytest.mark.parametrize("status", [403, 404, 413])
+def test_a_refused_submission_is_refused_whoever_says_so(status: int, body: bytes) -> None:
+    with pytest.raises(VeniceAPIError) as caught:
+        CALLS["queue"].read(reply(status, body))
+    assert not caught.value.may_have_acted
+    assert not caught.value.can_heal
+
+
+def test_a_payment_that_is_required_is_the_apis_in_its_other_form_too() -> None:
+    with pytest.raises(VeniceAPIError) as caught:
+        CALLS["retrieve"].read(reply(402, {"x402Version": 2, "accepts": []}))
+    assert not caught.value.can_heal
+
+
+@pytest.mark.parametrize(
+    ("age", "heals"), [(0, True), (59, True), (-5, True), (61, False), (3600, False), (None, False)]
+)
+@pytest.mark.parametrize("make", [calls.retrieve, calls.download])
+def test_a_job_that_was_just_submitted_may_not_be_known_everywhere(make: Any, age: float | None, heals: bool) -> None:
+    job = VideoJob("wan", "q-7", queued_at=None if age is None else NOW - age)
+    with pytest.raises(VeniceError) as caught:
+        make(job).read(reply(404, {"error": "Media could not be found."}))
+    assert caught.value.can_heal is heals
+    assert isinstance(caught.value, VideoGenerationError) is not heals
+    with pytest.raises(VideoGenerationError):
+        make(job).read(reply(422, {"error": "policy"}))
 
 
 def test_a_submission_without_its_id_does_not_show_the_link() -> None:
@@ -331,3 +399,32 @@ def test_any_answer_at_all_becomes_a_value_or_our_error(
             assert VideoJob.of(json.loads(json.dumps(value.to_dict()))) == value
     assert told
     assert "s3cr3t" not in told
+
+
+queue_ids = st.sampled_from(["q-7", " q ", "\ud800", "ü"])
+balances = st.sampled_from(
+    ["1e999", "NaN", "sNaN", "-", "-1", "", "9" * 10_000, "1e99999999999999999999", "Infinity", "12.5"]
+)
+odd_links: st.SearchStrategy[Any] = st.sampled_from(
+    ["", " ", "http://[::1", "fernet:x", "/v1/share/read/x", "ftp://x/y", "//", 5, {}, [LINK], None, "\ud800", LINK]
+)
+
+
+@given(
+    queue_id=queue_ids,
+    balance=balances | st.text(max_size=20),
+    model=values,
+    link=odd_links | values,
+    extra=st.dictionaries(st.text(max_size=5).map("x-{}".format), values, max_size=3),
+    number=st.sampled_from(["1", "1e99999999999999999999", "9" * 5000, "NaN", "-Infinity", "-" + "9" * 5000]),
+)
+def test_nothing_but_a_missing_id_loses_a_job_that_was_paid_for(
+    queue_id: str, balance: str, model: Any, link: Any, extra: dict[str, Any], number: str
+) -> None:
+    payload = {**extra, "queue_id": queue_id, "model": model, "download_url": link}
+    body = (json.dumps(payload)[:-1] + f', "number": {number}}}').encode()
+    job = CALLS["queue"].read(reply(200, body, {"x-venice-balance-usd": balance}))
+    assert job.queue_id == queue_id
+    assert job.model == (model if isinstance(model, str) and model.strip() else "wan")
+    assert job.download_url in (None, link)
+    assert VideoJob.of(json.loads(json.dumps(job.to_dict(), allow_nan=False))) == job

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -138,3 +140,71 @@ def test_a_model_of_which_little_is_told_has_defaults(spec: dict[str, Any]) -> N
     assert model == VideoModel("topaz-video-upscale")
     assert model.prompt_character_limit == 2500
     assert model.is_upscaler
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("2026-09-21T14:13:20Z", 1_790_000_000.0),
+        ("2026-09-21T14:13:20z", 1_790_000_000.0),
+        (" 2026-09-21T14:13:20.250+00:00 ", 1_790_000_000.25),
+        ("2026-09-21T16:13:20+02:00", 1_790_000_000.0),
+        ("2026-09-21 14:13:20", 1_790_000_000.0),
+        (1_790_000_000, 1_790_000_000),
+        (1_790_000_000.5, 1_790_000_000.5),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("field", ["queued_at", "created_at", "started_at", "completed_at"])
+def test_a_time_is_epoch_seconds_or_iso(field: str, given: Any, seconds: float | None) -> None:
+    for job in ({"model": "m", "queue_id": "q", field: given}, VideoJob("m", "q", **{field: given})):
+        read = VideoJob.of(job)
+        assert getattr(read, field) == seconds
+        json.dumps(read.to_dict(), allow_nan=False)
+
+
+TIMES = ("queued_at", "created_at", "started_at", "completed_at")
+NUMBERS = ("average_execution_time", "execution_duration", "estimated_cost", "balance_before")
+TEXTS = ("model", "queue_id", "download_url", "video_id", "error", "error_code", "status")
+NO_NUMBER = [math.nan, math.inf, -math.inf, -1, True, 10**400, Decimal("NaN"), [], {}, b"1", object()]
+NO_TEXT = [5, True, b"x", ["x"], {"x": 1}, object()]
+WRONG: list[tuple[str, Any]] = [
+    *((name, value) for name in TIMES for value in [*NO_NUMBER, "soon", "", "1790000000", 1_790_000_000_000]),
+    *((name, value) for name in NUMBERS for value in [*NO_NUMBER, "5"]),
+    *((name, value) for name in TEXTS for value in NO_TEXT),
+    ("status", "dancing"),
+    *((name, value) for name in ("metadata", "request") for value in ["x", 5, [], [["a", 1]], {"a": math.nan}]),
+    ("request", {"a": object()}),
+    ("metadata", {"duration": "5"}),
+    ("metadata", {"file_size": 1.5}),
+    ("metadata", {"format": 5}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_a_field_of_another_type_is_refused_by_its_name(field: str, value: Any) -> None:
+    for job in (
+        {"model": "m", "queue_id": "q", field: value},
+        dataclasses.replace(VideoJob("m", "q"), **{field: value}),
+    ):
+        with pytest.raises(VeniceRequestError, match=field):
+            VideoJob.of(job)
+
+
+def test_a_refusal_does_not_show_a_link() -> None:
+    with pytest.raises(VeniceRequestError) as caught:
+        VideoJob.of({"model": "m", "queue_id": "q", "download_url": [SECRET]})
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [("PROCESSING", "processing"), ("running", "processing"), ("Completed", "completed")]
+)
+def test_a_status_may_be_the_apis(given: str, status: str) -> None:
+    assert VideoJob.of({"model": "m", "queue_id": "q", "status": given}).status == status
+
+
+def test_nothing_known_is_fine_and_money_becomes_plain() -> None:
+    empty = dict.fromkeys((*TIMES, *NUMBERS, *TEXTS[2:], "metadata", "request"))
+    assert VideoJob.of({"model": "m", "queue_id": "q", **empty}) == VideoJob("m", "q")
+    assert type(VideoJob.of(VideoJob("m", "q", estimated_cost=Decimal("0.5"))).estimated_cost) is float  # type: ignore[arg-type]

@@ -149,6 +149,33 @@ def test_all_that_the_server_says_is_told(
         assert word in str(error)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "acted"),
+    [
+        (503, {"error": "The model is offline", "code": "MODEL_OFFLINE"}, False),
+        (503, {"error": {"message": "The model is offline", "code": "MODEL_OFFLINE"}}, False),
+        (503, {"error": "The model is at capacity", "code": "MODEL_AT_CAPACITY"}, False),
+        (503, {"error": "The model is at capacity"}, True),
+        (503, {"code": "MODEL_OFFLINE"}, True),
+        (503, b"<html>MODEL_OFFLINE</html>", True),
+        (500, {"error": "x", "code": "INFERENCE_FAILED"}, True),
+        (500, {"error": "x", "code": "UNKNOWN_ERROR"}, True),
+        (504, {"error": "x", "code": "REQUEST_TIMEOUT"}, True),
+        (502, HTML, True),
+        (504, b"", True),
+        (408, {"error": "x"}, True),
+        (429, {"error": "x", "code": "MODEL_OVERLOADED"}, False),
+        (400, {"error": "x"}, False),
+        (402, HTML, False),
+        (422, {"error": "x"}, False),
+    ],
+)
+def test_only_the_apis_own_code_says_that_nothing_was_accepted(status: int, body: Any, acted: bool) -> None:
+    error = refusal(reply(status, body))
+    assert error.may_have_acted is acted
+    assert error.can_heal is (status in (408, 429) or status >= 500)
+
+
 CONSENT = {
     "error": {"code": "needs_consent", "message": "Consent is required"},
     "consent_flow": "seedance",
