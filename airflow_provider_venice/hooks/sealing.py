@@ -69,7 +69,10 @@ def mask(job: VideoJob) -> None:
 
         # Other libraries log an address in parts.
         mask_secret(job.download_url)
-        parts = urllib.parse.urlsplit(job.download_url)
+        try:
+            parts = urllib.parse.urlsplit(job.download_url)
+        except ValueError:  # not an address, such as "http://["
+            return
         for part in (parts.path, parts.query):
             if len(part) > _SHORTEST_SECRET:
                 mask_secret(part)

@@ -17,13 +17,7 @@ from airflow_provider_venice.api import calls, constraints, media
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
 from airflow_provider_venice.api.polling import Watch
 from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import (
-    VeniceAPIError,
-    VeniceConnectionError,
-    VeniceError,
-    VeniceRequestError,
-    VeniceResponseError,
-)
+from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, sealing
 from airflow_provider_venice.hooks.connections import async_settings
 from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission
@@ -130,14 +124,17 @@ class VeniceHook(BaseHook):
             ``AirflowFailException`` too, so that no retry of a task sends it again.
         :raises VeniceAPIError: when Venice refused; nothing was spent.
         """
-        return self.prepare(request, **fields)(None)
+        job = self.prepare(request, **fields)(None)
+        self.announce(job)
+        return job
 
     def prepare(self, request: RequestLike = None, **fields: Any) -> Callable[[float | None], VideoJob]:
         """
         Do everything that a submission needs but the submission itself, which the result then makes.
 
         What goes wrong here has sent nothing; what goes wrong there may have. The result takes the
-        longest wait for the rate limit in seconds, ``None`` for the connection's setting.
+        longest wait for the rate limit in seconds, ``None`` for the connection's setting. After the answer
+        it does nothing but return the job: note that first, then call :meth:`announce`.
 
         :raises VeniceRequestError: when the request, or a file in it, is not valid.
         """
@@ -156,9 +153,11 @@ class VeniceHook(BaseHook):
     ) -> VideoJob:
         sent_at = time.time()
         try:
-            job = transport.send(call, max_wait=max_wait)
+            # Charged when it answers. The caller notes the job before anything else is done that could fail; a
+            # crash before that note leaves the caller's intent, and doubt.
+            return transport.send(call, max_wait=max_wait)
         except VeniceError as error:
-            if _may_have_arrived(error):
+            if error.may_have_acted:
                 raise FinalAmbiguousSubmission(
                     f"the submission to model {model!r} of {time.strftime('%F %T', time.gmtime(sent_at))} UTC "
                     f"may have been accepted and charged, but no job id came back ({error}). It is not sent again by "
@@ -168,10 +167,19 @@ class VeniceHook(BaseHook):
                     sent_at=sent_at,
                 ) from error
             raise
-        # First of all, so that it is known whatever happens next.
-        self.log.info("Queued %s", job)
-        sealing.mask(job)
-        return job
+
+    def announce(self, job: VideoJob) -> None:
+        """
+        Log a job that was queued, and have its private link masked in the logs from here on.
+
+        It raises nothing: a log that fails must not lose a paid job.
+
+        :param job: the job that a submission has returned.
+        """
+        with contextlib.suppress(Exception):
+            sealing.mask(job)
+        with contextlib.suppress(Exception):
+            self.log.info("Queued %s", job)
 
     def retrieve(self, job: JobLike) -> VideoJob:
         """
@@ -351,12 +359,3 @@ class VeniceHook(BaseHook):
 
         async with shared_transport(await async_settings(self.venice_conn_id)) as transport:
             yield transport
-
-
-def _may_have_arrived(error: VeniceError) -> bool:
-    """Whether a submission that failed like this may have been accepted all the same."""
-    if isinstance(error, VeniceConnectionError):
-        return error.sent
-    if isinstance(error, VeniceAPIError):
-        return error.status_code >= 500 or error.status_code == 408
-    return isinstance(error, VeniceResponseError)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
@@ -23,6 +24,7 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
     VideoTimeoutError,
 )
+from airflow_provider_venice.hooks.sealing import seal, unseal
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.storage import StoredVideo
@@ -94,7 +96,7 @@ def test_the_whole_life_of_a_clip(hook: VeniceHook, venice_simulator: VeniceSimu
     assert hook.get_video_data(done) == Path(stored.path).read_bytes()
     assert hook.delete_media(done) is True
     with pytest.raises(VideoGenerationError) as gone:
-        hook.retrieve(done)
+        hook.retrieve({"model": done.model, "queue_id": done.queue_id})
     assert gone.value.status_code == 404
     assert len(venice_simulator.journal.charges) == 1
     assert venice_simulator.journal.unread_deletions == []
@@ -236,6 +238,44 @@ def test_a_refused_submission_is_no_doubt(status: int, hook: VeniceHook, venice_
     assert refused.value.status_code == status
     assert not refused.value.can_heal
     assert len(venice_simulator.journal.calls("queue")) == 1
+
+
+@pytest.mark.parametrize("code", ["MODEL_OFFLINE", "MODEL_AT_CAPACITY"])
+def test_a_5xx_that_names_a_refusal_is_no_doubt_and_heals(
+    code: str, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    venice_simulator.fail("queue", status=503, body={"error": "Please try again later.", "code": code})
+    with pytest.raises(VeniceAPIError, match="try again later") as refused:
+        hook.queue(TEXT)
+    assert refused.value.error_code == code
+    assert refused.value.can_heal
+    assert type(refused.value) is VeniceAPIError  # not the final kind
+    assert len(venice_simulator.journal.calls("queue")) == 1
+    assert hook.queue(TEXT).queue_id
+
+
+def test_a_log_that_fails_loses_no_job(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    def broken(*_: Any) -> Any:
+        raise OSError("no space left on device")
+
+    kept = structlog.get_config()["processors"]
+    structlog.configure(processors=[broken])
+    try:
+        with pytest.raises(OSError, match="no space"):
+            hook.log.info("it is broken indeed")
+        job = hook.prepare(PRIVATE)(None)
+        assert job.download_url
+        hook.announce(job)
+        assert hook.queue(PRIVATE).download_url
+    finally:
+        structlog.configure(processors=kept)
+    assert len(venice_simulator.journal.charges) == 2
+
+
+def test_a_link_that_is_no_address_loses_no_job(hook: VeniceHook) -> None:
+    odd = VideoJob("wan-private", "q", download_url="http://[s3cr3t")
+    hook.announce(odd)
+    assert unseal(seal(odd)) == odd
 
 
 def test_a_rate_limit_is_waited_out(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
