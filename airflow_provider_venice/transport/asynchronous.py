@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 import urllib.request
 import weakref
@@ -42,6 +41,8 @@ class Account:
             "queue": Turns(Pace(settings.queue_limit)),
             "retrieve": Turns(Pace(settings.retrieve_limit)),
         }
+        #: When the key was refused last, on the monotonic clock: it may have been replaced in the connection.
+        self.refused_at = 0.0
         #: By model; all who watch its jobs learn from each other.
         self.run_times: defaultdict[str, RunTimes] = defaultdict(RunTimes)
 
@@ -142,11 +143,23 @@ def _proxy(url: yarl.URL) -> str | None:
     Return the proxy that the environment names.
 
     Not aiohttp's ``trust_env``: that reads .netrc as well, and does not allow our key beside it.
+
+    :raises VeniceConnectionError: for a proxy that is not one for HTTP.
     """
     if not url.host or urllib.request.proxy_bypass(url.host):
         return None
     proxy = urllib.request.getproxies().get(url.scheme)
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    if not proxy or "://" not in proxy:
+        return f"http://{proxy}" if proxy else None
+    scheme = proxy.partition("://")[0].lower()
+    if scheme not in ("http", "https"):
+        # aiohttp would speak HTTP to it.
+        raise VeniceConnectionError(
+            f"the connection was never made: the triggerer knows no {scheme} proxy; set {url.scheme}_proxy to an "
+            "http:// one, or no_proxy",
+            sent=False,
+        )
+    return proxy
 
 
 class _Shared:
@@ -194,14 +207,16 @@ def _telling(call: Call[Any]) -> Iterator[None]:
         yield
     except VeniceError:
         raise
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-        # A failed handshake is told like a refused connection, but only a bad certificate is as sure.
-        inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
-        unsure = isinstance(inner, ssl.SSLError) and not isinstance(inner, ssl.SSLCertVerificationError)
+    except aiohttp.ClientHttpProxyError as error:
         raise VeniceConnectionError(
-            f"{call}: the connection was never made ({type(error).__name__})", sent=unsure
+            f"{call}: the connection was never made (tunnel connection failed: {error.status})", sent=False
+        ) from None
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        # Name, TCP, TLS: the connector has not handed out the connection, so no request has left.
+        raise VeniceConnectionError(
+            f"{call}: the connection was never made ({policy.cause_text(error)})", sent=False
         ) from None
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
         raise VeniceConnectionError(
-            f"{call}: no complete answer came back ({type(error).__name__})", sent=True
+            f"{call}: no complete answer came back ({policy.cause_text(error)})", sent=True
         ) from None

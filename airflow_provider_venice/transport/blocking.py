@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import requests
+import requests.adapters
 import tenacity
+import urllib3
+import urllib3.connection
 import urllib3.exceptions
 
 from airflow_provider_venice.api.calls import Call
@@ -69,11 +71,76 @@ class Answer:
 
 
 class _Session(requests.Session):
-    """A session that asks no .netrc where a link leads elsewhere."""
+    """A session that asks no .netrc where a link leads elsewhere, and knows what was never sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, _Adapter())
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Give the next address no key at all."""
         prepared_request.headers.pop("Authorization", None)
+
+
+#: What requests refuses to send at all.
+_REFUSED_LOCALLY = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
+
+#: What means that there is no connection, also where it was not marked: SOCKS has connections of its own.
+_NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+
+#: The attribute of an exception that left ``connect``.
+_MARK = "venice_before_request"
+
+
+@contextlib.contextmanager
+def _marking() -> Iterator[None]:
+    """Mark what goes wrong while a connection is made (name, TCP, a proxy's tunnel, TLS): no request has left."""
+    try:
+        yield
+    except Exception as error:
+        setattr(error, _MARK, True)
+        raise
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    def connect(self) -> None:
+        with _marking():
+            super().connect()
+
+
+class _TLSConnection(urllib3.connection.HTTPSConnection):
+    def connect(self) -> None:
+        with _marking():
+            super().connect()
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """An adapter whose connections tell whether a failure came before the request."""
+
+    _pools: ClassVar[dict[str, Any]] = {"http": _Pool, "https": _TLSPool}
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not str(proxy).lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools
+        return manager
 
 
 class BlockingTransport:
@@ -207,18 +274,23 @@ def _telling(call: Call[Any]) -> Iterator[None]:
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         sent = not _never_connected(error)
         what = "no complete answer came back" if sent else "the connection was never made"
-        raise VeniceConnectionError(f"{call}: {what} ({type(error).__name__})", sent=sent) from None
+        raise VeniceConnectionError(f"{call}: {what} ({_cause_text(error)})", sent=sent) from None
 
 
 def _never_connected(error: BaseException) -> bool:
-    """Whether the failure lies before the first byte of the request was sent."""
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
-        return True
-    reason: Any = error
-    while reason is not None:
-        if isinstance(reason, (urllib3.exceptions.NewConnectionError, ssl.SSLCertVerificationError)):
-            return True
-        inner = reason.args[0] if isinstance(reason, BaseException) and reason.args else None
-        inner = getattr(reason, "reason", None) or getattr(reason, "original_error", None) or inner
-        reason = inner if isinstance(inner, BaseException) else None
-    return False
+    """
+    Whether the failure lies before the first byte of the request was sent.
+
+    A submission that failed so may be sent again: nothing else may be taken for it.
+    """
+    return isinstance(error, _REFUSED_LOCALLY) or any(
+        getattr(cause, _MARK, False) or isinstance(cause, _NOT_CONNECTED) for cause in policy.causes(error)
+    )
+
+
+def _cause_text(error: BaseException) -> str:
+    text = str(error)
+    # These are about the environment, such as a SOCKS proxy whose package is missing; an address is not shown.
+    if isinstance(error, _REFUSED_LOCALLY) and "://" not in text and "/" not in text:
+        return text.rstrip(".")
+    return policy.cause_text(error)

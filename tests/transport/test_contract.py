@@ -35,7 +35,8 @@ IMAGE = {"model": "grok-imagine-image", "prompt": "A canal", "width": 64, "heigh
 def submitted(venice: VeniceSimulator, request: VideoRequest = REQUEST) -> VideoJob:
     transport = BlockingTransport(Settings(API_KEY, venice.base_url))
     try:
-        return transport.send(calls.queue(request.to_body()))
+        # Some minutes ago, as what is not found right after its submission is no end.
+        return dataclasses.replace(transport.send(calls.queue(request.to_body())), queued_at=time.time() - 300)
     finally:
         transport.close()
 

@@ -7,13 +7,16 @@ import dataclasses
 import datetime
 import gzip
 import json
+import re
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp.connector
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -24,6 +27,7 @@ from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
     VeniceConnectionError,
     VeniceError,
     VeniceRateLimitError,
@@ -96,12 +100,15 @@ def test_a_refused_connection_was_not_sent(carry: Carry) -> None:
     assert isinstance(error, VeniceConnectionError)
     assert error.sent is False
     assert error.can_heal
+    assert "(connection refused)" in str(error)
 
 
 def test_a_host_without_a_name_was_not_sent_to(carry: Carry) -> None:
-    error = failure(carry("http://venice.invalid/api/v1"), QUEUE, attempts=1)
-    assert isinstance(error, VeniceConnectionError)
-    assert error.sent is False
+    for scheme in ("http", "https"):
+        error = failure(carry(f"{scheme}://venice.invalid/api/v1"), QUEUE, attempts=1)
+        assert isinstance(error, VeniceConnectionError)
+        assert error.sent is False
+        assert re.search("name|resolution", str(error))
 
 
 @pytest.mark.parametrize(
@@ -243,8 +250,54 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Any:
         for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("https_proxy", url)
 
     return through
+
+
+@pytest.mark.parametrize("status", [400, 403, 407, 500, 502, 503, 504])
+def test_a_tunnel_that_the_proxy_refuses_has_delivered_nothing(carry: Carry, proxied: Any, status: int) -> None:
+    with RawServer(answer(status, "<html>", content_type="text/html")) as proxy:
+        proxied(proxy.url)
+        error = failure(carry("https://venice.invalid/api/v1"), QUEUE, attempts=1)
+        assert {tuple(arrival.line.split()[:2]) for arrival in proxy.arrivals} == {("CONNECT", "venice.invalid:443")}
+    assert isinstance(error, VeniceConnectionError)
+    assert error.sent is False
+    assert f"tunnel connection failed: {status}" in str(error)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_proxy_that_forwards_may_have_delivered_whatever_it_says(carry: Carry, proxied: Any, status: int) -> None:
+    with RawServer(answer(status, "<html>MODEL_OFFLINE", content_type="text/html")) as proxy:
+        proxied(proxy.url)
+        error = failure(carry("http://venice.invalid/api/v1"), QUEUE)
+        assert len(proxy.arrivals) == 1
+    assert isinstance(error, VeniceAPIError)
+    assert error.may_have_acted
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks5h://user:s3cr3t@127.0.0.1:9", "http://", "odd://x:1"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_cannot_be_used_is_no_doubt(carry: Carry, proxied: Any, scheme: str, proxy: str) -> None:
+    proxied(proxy)
+    with RawServer(QUEUED) as server:
+        error = failure(carry(f"{scheme}://localhost.invalid:{server.url.rpartition(':')[2]}"), QUEUE, attempts=1)
+        assert server.connections == 0
+    assert isinstance(error, VeniceConnectionError)
+    assert error.sent is False
+
+
+def test_a_tunnel_whose_tls_fails_has_delivered_nothing(carry: Carry, proxied: Any) -> None:
+    def tunnel(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with RawServer(tunnel) as proxy:
+        proxied(proxy.url)
+        error = failure(carry("https://venice.invalid/api/v1"), QUEUE, attempts=1)
+    assert isinstance(error, VeniceConnectionError)
+    assert error.sent is False
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
@@ -277,11 +330,48 @@ def test_a_proxy_that_is_not_there_has_delivered_nothing(carry: Carry, proxied: 
     assert failure(carry("http://venice.invalid/api/v1"), QUEUE).sent is False
 
 
-def test_a_server_that_speaks_no_tls_is_no_certain_no(carry: Carry) -> None:
-    with RawServer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
-        error = failure(carry(server.url.replace("http:", "https:"), connect_timeout=0.5, read_timeout=0.5), QUEUE)
-        assert isinstance(error, VeniceConnectionError)
-        assert server.arrivals == []
+def plain(sock: socket.socket) -> None:
+    sock.recv(65536)
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    time.sleep(0.2)
+
+
+def hang_up(sock: socket.socket) -> None:
+    sock.recv(65536)
+
+
+@pytest.mark.parametrize("reaction", [plain, hang_up, reset])
+def test_a_server_that_speaks_no_tls_gets_nothing(carry: Carry, reaction: Any) -> None:
+    with listening(reaction) as port:
+        error = failure(carry(f"https://127.0.0.1:{port}", connect_timeout=0.5), QUEUE, attempts=1)
+    assert isinstance(error, VeniceConnectionError)
+    assert error.sent is False
+
+
+def test_a_connection_that_dies_after_tls_may_have_delivered(
+    carry: Carry, self_signed: ssl.SSLContext, trusted: None
+) -> None:
+    with RawServer(b"", tls=self_signed) as server:
+        error = failure(carry(server.url.replace("http://127.0.0.1", "https://localhost")), QUEUE)
+        assert len(server.arrivals) == 1
+    assert isinstance(error, VeniceConnectionError)
+    assert error.sent is True
+
+
+@contextlib.contextmanager
+def listening(reaction: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Give every connection to ``reaction`` before anything was read."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = server.accept()
+                    with sock, contextlib.suppress(OSError):
+                        reaction(sock)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -292,13 +382,15 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.timezone.utc)
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "localhost")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(names, critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = tmp_path_factory.mktemp("tls") / "pair.pem"
+    path = tmp_path_factory.getbasetemp() / "venice-pair.pem"
     path.write_bytes(
         certificate.public_bytes(serialization.Encoding.PEM)
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -308,12 +400,23 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
+@pytest.fixture
+def trusted(
+    self_signed: ssl.SSLContext, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have both clients trust the certificate."""
+    path = str(tmp_path_factory.getbasetemp() / "venice-pair.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", path)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=path))
+
+
 def test_a_certificate_that_nobody_vouches_for_gets_nothing(carry: Carry, self_signed: ssl.SSLContext) -> None:
     with RawServer(QUEUED, tls=self_signed) as server:
         error = failure(carry(server.url.replace("http:", "https:")), QUEUE)
         assert isinstance(error, VeniceConnectionError)
         assert error.sent is False
         assert server.arrivals == []
+    assert "(self-signed certificate)" in str(error)
 
 
 ODD: dict[str, bytes] = {
