@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.run_times import RunTimes
-from airflow_provider_venice.exceptions import VeniceError, VideoTimeoutError
+from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VideoGenerationError, VideoTimeoutError
 
 #: Seconds between looks while nothing is known of a model's run time.
 _BLIND_STEP = 5.0
@@ -18,6 +18,9 @@ _SHORTEST_STEP = 0.05
 #: Longest pause between two looks, in seconds: a user who reads the log wants to see life, and the server's
 #: average may be wrong.
 _LONGEST_STEP = 60.0
+#: Seconds until the poll that confirms the end of a job, and until the one after the key was refused: a connection
+#: whose key is being replaced is read again by then.
+_CONFIRM_END, _CONFIRM_REFUSAL = 2.0, 5.0
 #: For how long a job must be expected to have been finished to be worth a look, as a share of the model's
 #: median run time. With run times of two minutes that are log-normal with sigma 0.25, this makes 13 looks
 #: at a job, and finds its end about 2 seconds late (tests/api/test_polling.py, on a virtual clock).
@@ -54,6 +57,49 @@ def next_look(elapsed: float, run_times: RunTimes) -> float:
     return min(_LONGEST_STEP, max(_SHORTEST_STEP, pause))
 
 
+class Confirmation:
+    """
+    Which failed polls of a job are believed: the end of a job and a refused key only when the next one says the same.
+
+    A single answer may be wrong, and a wait that ends by it leaves a paid clip behind. Polls that fail
+    otherwise in between neither confirm nor withdraw it.
+    """
+
+    def __init__(self) -> None:
+        self._ended: VideoGenerationError | None = None
+        self._refused = False
+
+    def on_answer(self) -> None:
+        """Take in a poll that found the job running or completed: it withdraws what an earlier one said."""
+        self._ended, self._refused = None, False
+
+    def needed(self, error: VeniceError) -> float | None:
+        """
+        Return the seconds until the poll that is to confirm a failed one; ``None`` for a failure that passes.
+
+        :param error: the failure.
+        :raises VeniceError: when it is believed.
+        """
+        if error.can_heal:
+            return None
+        if isinstance(error, VideoGenerationError):
+            self._refused = False  # whoever learns of the job has a key that is accepted
+            if self._ended is not None:
+                # A refund may be told once only.
+                raise self._ended if error.credits_refunded is None else error
+            self._ended = error
+            return _CONFIRM_END
+        if refuses_key(error) and not self._refused:
+            self._refused = True
+            return _CONFIRM_REFUSAL
+        raise error
+
+
+def refuses_key(error: VeniceError) -> bool:
+    """Whether the API refused the key, as it does while that is being replaced."""
+    return isinstance(error, VeniceAPIError) and error.status_code in (401, 403)
+
+
 class Watch:
     """
     One job under observation: what was seen of it decides the next look, or the end of patience.
@@ -80,6 +126,7 @@ class Watch:
         self._floor = poll_interval or 0.0
         self._longest_backoff = longest_backoff
         self._failures = 0
+        self._confirmation = Confirmation()
         self._reported = float("-inf")
         #: Seconds that the job had run at the last look, and when that was; before it, when it was queued.
         self._running_at = 0.0
@@ -130,21 +177,29 @@ class Watch:
         """
         self.job = job
         self._failures = 0
+        self._confirmation.on_answer()
         self._running_at = (job.execution_duration or 0.0) / 1000
         self._seen_at = now
         self.run_times.told(None if job.average_execution_time is None else job.average_execution_time / 1000)
         pause = next_look(self._running_at, self.run_times) * (0.9 + 0.2 * chance)
         return self._until_deadline(max(pause, self._floor), now)
 
-    def stumbled(self, error: VeniceError, now: float, chance: float) -> float:
+    def on_error(self, error: VeniceError, now: float, chance: float) -> float:
         """
-        Take in a look that failed in a way that passes; return the seconds until the next.
+        Take in a poll that failed; return the seconds until the next.
 
         :param error: the failure.
         :param now: epoch seconds.
         :param chance: a random number from 0 to 1.
         :raises VideoTimeoutError: when the deadline has passed.
+        :raises VeniceError: the failure, when it ends the wait.
         """
+        confirm = self._confirmation.needed(error)
+        if isinstance(error, VideoGenerationError) and confirm is not None:
+            # Also after the deadline: the poll that confirms an end is the last but one at most.
+            return max(confirm, self._floor)
+        if confirm is not None:
+            return self._until_deadline(max(confirm, self._floor), now)
         self._failures += 1
         pause = backoff(
             self._failures,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from airflow_provider_venice.exceptions import VeniceConnectionError
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 #: Seconds for which what was read is believed: a key that was changed reaches the next triggers.
@@ -17,13 +20,14 @@ _FRESH = 30.0
 class _Known:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     settings: Settings | None = None
-    until: float = 0.0
+    #: When its reading began, on the monotonic clock.
+    read_at: float = 0.0
 
 
 _known: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Known]] = weakref.WeakKeyDictionary()
 
 
-async def async_settings(conn_id: str) -> Settings:
+async def async_settings(conn_id: str, *, read_after: float = 0.0) -> Settings:
     """
     Return what a connection settles, without blocking the loop.
 
@@ -31,6 +35,8 @@ async def async_settings(conn_id: str) -> Settings:
     a thousand triggers would ask them a thousand times.
 
     :param conn_id: the connection.
+    :param read_after: time on the monotonic clock; what was read before is not believed. Who finds a key refused
+        names that moment: one reading serves all that found it refused before.
     :raises VeniceRequestError: when the connection is not valid.
     """
     from airflow.providers.common.compat.connection import get_async_connection
@@ -38,8 +44,27 @@ async def async_settings(conn_id: str) -> Settings:
     known = _known.setdefault(asyncio.get_running_loop(), {}).setdefault(conn_id, _Known())
     # The lock, not a shared task: a connection can only be read in the context of a trigger.
     async with known.lock:
-        if known.settings is None or time.monotonic() > known.until:
+        now = time.monotonic()
+        if known.settings is None or known.read_at < max(now - _FRESH, read_after):
             connection = await get_async_connection(conn_id)
             known.settings = Settings.of(connection, decode_extra(connection.extra))
-            known.until = time.monotonic() + _FRESH
+            known.read_at = now
         return known.settings
+
+
+@contextlib.contextmanager
+def reading_again(conn_id: str) -> Iterator[None]:
+    """
+    Turn whatever goes wrong while a connection is read again into a failure that passes.
+
+    A key that is being replaced, or an API server that is away for a moment, ends no wait for a paid clip.
+
+    :param conn_id: the connection.
+    :raises VeniceConnectionError: in place of any exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise VeniceConnectionError(
+            f"the connection {conn_id!r} could not be read again: {error}", sent=False
+        ) from error

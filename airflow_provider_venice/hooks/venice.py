@@ -15,11 +15,11 @@ from airflow.providers.common.compat.sdk import BaseHook, get_hook_lineage_colle
 from airflow_provider_venice import storage
 from airflow_provider_venice.api import calls, constraints, media
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
-from airflow_provider_venice.api.polling import Watch
+from airflow_provider_venice.api.polling import Confirmation, Watch, refuses_key
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, sealing
-from airflow_provider_venice.hooks.connections import async_settings
+from airflow_provider_venice.hooks.connections import async_settings, reading_again
 from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
@@ -80,11 +80,27 @@ class VeniceHook(BaseHook):
         :raises VeniceRequestError: when the connection is not valid.
         """
         if self._transport is None:
-            from airflow_provider_venice.transport.blocking import BlockingTransport
-
-            connection = self.get_connection(self.venice_conn_id)
-            self._transport = BlockingTransport(Settings.of(connection, decode_extra(connection.extra)))
+            self._transport = self._connect()
         return self._transport
+
+    def _connect(self) -> BlockingTransport:
+        from airflow_provider_venice.transport.blocking import BlockingTransport
+
+        connection = self.get_connection(self.venice_conn_id)
+        return BlockingTransport(Settings.of(connection, decode_extra(connection.extra)))
+
+    def _reconnect(self) -> BlockingTransport:
+        """
+        Read the connection again, as its key may have been replaced.
+
+        :raises VeniceConnectionError: when it cannot be read now; the old one stays.
+        """
+        with reading_again(self.venice_conn_id):
+            renewed = self._connect()
+        if self._transport is not None:
+            self._transport.close()
+        self._transport = renewed
+        return renewed
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the key with the cheapest call there is; tell the tier and the balance."""
@@ -189,6 +205,27 @@ class VeniceHook(BaseHook):
         """
         return self.get_conn().send(calls.retrieve(sealing.unseal(job)))
 
+    def poll(self, job: JobLike) -> VideoJob:
+        """
+        Poll a job once; an end, or a refused key, is believed only when a second poll says the same.
+
+        :raises VideoGenerationError: when it has ended without a video.
+        :raises VeniceError: when the poll failed; the job goes on.
+        """
+        call, confirmation = calls.retrieve(sealing.unseal(job)), Confirmation()
+        transport = self.get_conn()
+        while True:
+            try:
+                return transport.send(call, attempts=1)
+            except VeniceError as error:
+                pause = confirmation.needed(error)
+                if pause is None:
+                    raise
+                self.log.warning("%s; it is polled again in %.0f s", error, pause)
+                time.sleep(pause)
+                if refuses_key(error):
+                    transport = self._reconnect()
+
     def wait_for_completion(
         self,
         job: JobLike,
@@ -197,7 +234,7 @@ class VeniceHook(BaseHook):
         callback: Callable[[VideoJob], None] | None = None,
     ) -> VideoJob:
         """
-        Block until a job has ended well; failures that pass are waited out.
+        Block until a job has ended well; failures that pass are waited out, and an end is polled twice.
 
         :param job: the job.
         :param poll_interval: fewest seconds between two looks; chosen from the model's run times if ``None``.
@@ -213,14 +250,16 @@ class VeniceHook(BaseHook):
             poll_interval=poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
         )
+        refused = False
         while True:
             try:
+                if refused:
+                    transport, refused = self._reconnect(), False
                 seen = transport.send(calls.retrieve(watch.job), attempts=1)
             except VeniceError as error:
-                if not error.can_heal:
-                    raise
-                pause = watch.stumbled(error, time.time(), random.random())
-                self.log.warning("%s; the next look is in %.0f s", error, pause)
+                pause = watch.on_error(error, time.time(), random.random())
+                refused = refused or refuses_key(error)
+                self.log.warning("%s; the next poll is in %.0f s", error, pause)
             else:
                 if callback is not None:
                     callback(seen)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.exceptions import (
@@ -116,7 +115,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         return self._result(seen)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once at every job that has not ended yet."""
+        """Poll every job that has not ended yet, and one that seems to have ended a second time."""
         jobs = self._jobs()
         for job in jobs:
             if job.queue_id not in self._ended:
@@ -133,8 +132,9 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     def _look(self, job: VideoJob) -> None:
         try:
-            # Once: the next poke is the next attempt.
-            seen = self.hook.get_conn().send(calls.retrieve(job), attempts=1)
+            # The next poke is the next attempt, but forgets this one where the task is rescheduled: so what a single
+            # poll is not believed, an end or a refused key, is confirmed within the poke.
+            seen = self.hook.poll(job)
         except VideoGenerationError as error:
             self._ended[job.queue_id] = error
         except VeniceError as error:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 
 from airflow_provider_venice.api.limits import Pace
+
+log = logging.getLogger(__name__)
 
 #: How urgent a request is at an epoch second; the largest goes first.
 Urgency = Callable[[float], float]
@@ -49,6 +53,14 @@ class Turns:
                 self.pace.done()
                 self._arrange()
 
+    def _urgency(self, turn: asyncio.Future[None], now: float) -> float:
+        """Return how urgent one is; what is wrong with it must not stop all others of the key."""
+        try:
+            return self._waiting[turn](now)
+        except Exception:
+            log.exception("The urgency of a request is not known; it goes first")
+            return math.inf
+
     def _arrange(self) -> None:
         """Give a turn to whom it is due, and come back when the next one is."""
         if self._timer is not None:
@@ -63,7 +75,7 @@ class Turns:
                     due - now, self._arrange, context=contextvars.Context()
                 )
                 return
-            turn = max(self._waiting, key=lambda one: self._waiting[one](now))
+            turn = max(self._waiting, key=lambda one: self._urgency(one, now))
             del self._waiting[turn]
             if not turn.cancelled():
                 self.pace.take(now)

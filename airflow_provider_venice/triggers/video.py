@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,14 +13,15 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import Watch
+from airflow_provider_venice.api.polling import Watch, refuses_key
 from airflow_provider_venice.exceptions import (
     VeniceConnectionError,
     VeniceError,
 )
+from airflow_provider_venice.hooks.connections import async_settings, reading_again
 from airflow_provider_venice.hooks.sealing import seal
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
 from airflow_provider_venice.triggers.events import describe_outcomes
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
@@ -97,31 +99,60 @@ class VeniceVideoTrigger(BaseTrigger):
             longest_backoff=transport.settings.retry_max_wait,
             run_times=transport.account.run_times[job.model],
         )
-        pause = watch.first_look(time.time(), random.random())
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                try:
-                    seen = await self._look(transport, watch)
-                except VeniceError as error:
-                    if not error.can_heal:
-                        raise
-                    pause = watch.stumbled(error, time.time(), random.random())
-                    self.log.warning("%s; the next look is in %.0f s", error, pause)
-                else:
-                    if seen.is_completed():
-                        watch.ended(seen, time.time())
-                        self.log.info("%s is completed", seen)
-                        return seen, None
-                    pause = watch.saw(seen, time.time(), random.random())
-                    if line := watch.news():
-                        self.log.info(line)
-            except VeniceError as error:
-                self.log.error("%s", error)
-                return watch.job, error
+        try:
+            return await self._completed(transport, watch), None
+        except VeniceError as error:
+            self.log.error("%s", error)
+            return watch.job, error
 
-    async def _look(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
-        """Look once; a turn that does not come before the deadline is a look that failed."""
+    async def _completed(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
+        """
+        Poll until the job is completed.
+
+        :raises VeniceError: what ends the wait otherwise.
+        """
+        pause, read_after = watch.first_look(time.time(), random.random()), 0.0
+        async with contextlib.AsyncExitStack() as stack:
+            while True:
+                await asyncio.sleep(pause)
+                try:
+                    if transport.account.refused_at > read_after:
+                        refused_at = transport.account.refused_at
+                        transport = await self._reconnect(stack, transport, refused_at)
+                        read_after = refused_at
+                    seen = await self._poll(transport, watch)
+                except VeniceError as error:
+                    pause = watch.on_error(error, time.time(), random.random())
+                    if refuses_key(error):
+                        transport.account.refused_at = time.monotonic()
+                    self.log.warning("%s; the next poll is in %.0f s", error, pause)
+                    continue
+                if seen.is_completed():
+                    watch.ended(seen, time.time())
+                    self.log.info("%s is completed", seen)
+                    return seen
+                pause = watch.saw(seen, time.time(), random.random())
+                if line := watch.news():
+                    self.log.info(line)
+
+    async def _reconnect(
+        self, stack: contextlib.AsyncExitStack, transport: AsyncTransport, refused_at: float
+    ) -> AsyncTransport:
+        """
+        Return the transport of the connection as it is now, as its key was refused to one of its waits.
+
+        :param stack: holds a new one until the wait ends.
+        :param refused_at: when the key was refused, on the monotonic clock.
+        :raises VeniceConnectionError: when the connection cannot be read now.
+        """
+        with reading_again(self.venice_conn_id):
+            settings = await async_settings(self.venice_conn_id, read_after=refused_at)
+        if settings == transport.settings:
+            return transport
+        return await stack.enter_async_context(shared_transport(settings))
+
+    async def _poll(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
+        """Poll once; a turn that does not come before the deadline is a poll that failed."""
         patience = None
         if self.deadline is not None:
             patience = max(0.0, self.deadline - time.time()) + random.uniform(*_LAST_LOOK)

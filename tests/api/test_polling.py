@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from airflow_provider_venice.api.limits import Pace, RateLimit
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import Watch, next_look
+from airflow_provider_venice.api.polling import Confirmation, Watch, next_look
 from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceConnectionError,
+    VeniceError,
     VeniceRateLimitError,
+    VideoGenerationError,
     VideoTimeoutError,
 )
 
@@ -76,7 +78,7 @@ def test_a_pause_keeps_the_floor_and_the_deadline(
     for failing in (False, True):
         deadline = None if left is None else START + left
         watch = Watch(JOB, deadline=deadline, poll_interval=poll_interval)
-        pause = watch.stumbled(DOWN, START, chance) if failing else watch.saw(running(elapsed, average), START, chance)
+        pause = watch.on_error(DOWN, START, chance) if failing else watch.saw(running(elapsed, average), START, chance)
         assert pause > 0
         if deadline is None:
             assert pause >= (poll_interval or 0)
@@ -89,7 +91,7 @@ def test_a_pause_keeps_the_floor_and_the_deadline(
 @given(at=st.floats(0, 1e6), failing=st.booleans())
 def test_patience_ends_with_the_deadline(at: float, failing: bool) -> None:
     watch = Watch(JOB, deadline=START)
-    look = functools.partial(watch.stumbled, DOWN) if failing else functools.partial(watch.saw, running(1, 1))
+    look = functools.partial(watch.on_error, DOWN) if failing else functools.partial(watch.saw, running(1, 1))
     with pytest.raises(VideoTimeoutError) as caught:
         look(START + at, 0.5)
     error = caught.value
@@ -144,21 +146,77 @@ def test_a_floor_is_kept_through_a_whole_job() -> None:
 
 def test_failures_back_off_and_a_good_look_forgets_them() -> None:
     watch = Watch(JOB, longest_backoff=60)
-    pauses = [watch.stumbled(DOWN, START, 1.0) for _ in range(9)]
+    pauses = [watch.on_error(DOWN, START, 1.0) for _ in range(9)]
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
     watch.saw(running(1, 145), START, 0.5)
-    assert watch.stumbled(DOWN, START, 1.0) == 2
-    assert watch.stumbled(DOWN, START, 0.0) == 1
+    assert watch.on_error(DOWN, START, 1.0) == 2
+    assert watch.on_error(DOWN, START, 0.0) == 1
 
 
 @pytest.mark.parametrize(("named", "pause"), [(30.0, 31.5), (0.0, 1.0), (300.0, 315.0)])
 def test_a_rate_limit_is_waited_out(named: float, pause: float) -> None:
     error = VeniceRateLimitError("slow down", 429, retry_after=named)
-    assert Watch(JOB, longest_backoff=60).stumbled(error, START, 0.5) == pytest.approx(pause)
+    assert Watch(JOB, longest_backoff=60).on_error(error, START, 0.5) == pytest.approx(pause)
 
 
 def test_a_server_error_is_a_failure_like_another() -> None:
-    assert Watch(JOB).stumbled(VeniceAPIError("bad gateway", 502), START, 0.5) == 1
+    assert Watch(JOB).on_error(VeniceAPIError("bad gateway", 502), START, 0.5) == 1
+
+
+ENDED = VideoGenerationError("it failed", 400)
+REFUNDED = VideoGenerationError("refunded", 422, credits_refunded=True)
+REFUSED = VeniceAPIError("no such key", 401)
+DENIED = VeniceAPIError("not from here", 403)
+BROKE = VeniceAPIError("no money", 402)
+RUNS = VeniceError()  # stands for a poll that found the job running
+
+
+@pytest.mark.parametrize(
+    ("polls", "believed"),
+    [
+        ([ENDED, ENDED], ENDED),
+        ([ENDED, RUNS, ENDED], None),
+        ([ENDED, RUNS, ENDED, ENDED], ENDED),
+        ([ENDED, DOWN, DOWN, ENDED], ENDED),
+        ([ENDED, REFUSED, ENDED], ENDED),
+        ([REFUNDED, ENDED], REFUNDED),
+        ([ENDED, REFUNDED], REFUNDED),
+        ([REFUSED, REFUSED], REFUSED),
+        ([REFUSED, DENIED], DENIED),
+        ([REFUSED, RUNS, REFUSED], None),
+        ([REFUSED, DOWN, REFUSED], REFUSED),
+        ([REFUSED, ENDED, REFUSED], None),
+        ([BROKE], BROKE),
+        ([ENDED, BROKE], BROKE),
+        ([DOWN] * 9, None),
+    ],
+)
+def test_an_end_and_a_refused_key_are_believed_the_second_time(
+    polls: list[VeniceError], believed: VeniceError | None
+) -> None:
+    watch, confirmation = Watch(JOB), Confirmation()
+    for number, error in enumerate(polls):
+        last = believed is not None and number == len(polls) - 1
+        if error is RUNS:
+            assert watch.saw(running(1, 145), START, 0.5) > 0
+            confirmation.on_answer()
+        elif last:
+            for take in (functools.partial(watch.on_error, now=START, chance=0.5), confirmation.needed):
+                with pytest.raises(VeniceError) as caught:
+                    take(error)
+                assert caught.value is believed
+        else:
+            assert 1 <= watch.on_error(error, START, 0.5) <= 60
+            assert confirmation.needed(error) == {"it failed": 2, "refunded": 2, "down": None}.get(str(error), 5)
+
+
+def test_an_end_is_confirmed_after_the_deadline_too_but_not_for_ever() -> None:
+    watch = Watch(JOB, deadline=START)
+    assert watch.on_error(ENDED, START + 1, 0.5) == 2
+    with pytest.raises(VideoGenerationError):
+        watch.on_error(ENDED, START + 3, 0.5)
+    with pytest.raises(VideoTimeoutError):
+        Watch(JOB, deadline=START).on_error(REFUSED, START + 1, 0.5)
 
 
 def lines(*jobs: VideoJob) -> list[str | None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
-from airflow_provider_venice.exceptions import VeniceRequestError
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceRequestError
 from airflow_provider_venice.hooks import connections
-from airflow_provider_venice.hooks.connections import async_settings
+from airflow_provider_venice.hooks.connections import async_settings, reading_again
 from airflow_provider_venice.transport.settings import Settings
 
 
@@ -38,8 +39,28 @@ async def test_a_new_key_is_found_after_a_while(monkeypatch: pytest.MonkeyPatch)
     connect(monkeypatch, "second")
     assert (await async_settings("many")).api_key == "first"
     (known,) = connections._known[asyncio.get_running_loop()].values()
-    known.until = 0.0
+    known.read_at = 0.0
     assert (await async_settings("many")).api_key == "second"
+
+
+async def test_many_that_find_the_key_refused_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, "first")
+    first = await async_settings("many")
+    refused_at = time.monotonic()
+    connect(monkeypatch, "second")
+    assert await async_settings("many") is first
+    read = await asyncio.gather(*(async_settings("many", read_after=refused_at) for _ in range(1000)))
+    assert {settings.api_key for settings in read} == {"second"}
+    assert len({id(settings) for settings in read}) == 1
+    assert await async_settings("many", read_after=refused_at) is read[0]
+    assert await async_settings("many") is read[0]
+
+
+async def test_a_connection_that_cannot_be_read_again_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, "")
+    with pytest.raises(VeniceConnectionError, match="password is empty") as caught, reading_again("many"):
+        await async_settings("many")
+    assert caught.value.can_heal
 
 
 async def test_a_wrong_connection_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

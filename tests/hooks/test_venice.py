@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -328,6 +329,57 @@ def test_waiting_tolerates_what_passes_and_ends_in_time(hook: VeniceHook, venice
     with pytest.raises(VideoTimeoutError, match=stuck.queue_id) as late:
         hook.wait_for_completion(stuck, max_wait_time=0.2)
     assert "VeniceDownloadVideoOperator" in str(late.value)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 400}, {"status": 404}, {"status": 422}, {"status": 404, "html": True, "times": 3}], ids=str
+)
+def test_one_answer_ends_no_wait(fault: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    old = {**job.to_dict(), "queued_at": "2026-01-01T00:00:00Z"}
+    venice_simulator.fail("retrieve", **fault)
+    assert hook.wait_for_completion(old, max_wait_time=60).is_completed()
+
+
+def test_a_second_answer_ends_the_wait(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = {**hook.queue(TEXT).to_dict(), "queued_at": None}
+    venice_simulator.fail("retrieve", status=404, times=None)
+    with pytest.raises(VideoGenerationError):
+        hook.wait_for_completion(job, max_wait_time=60)
+    assert len(venice_simulator.journal.polls(job["queue_id"])) == 2
+
+
+@pytest.mark.parametrize("wait", ["wait_for_completion", "poll"])
+def test_a_key_that_is_replaced_fails_no_wait(
+    wait: str, hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.finish()
+    good = os.environ["AIRFLOW_CONN_VENICE_DEFAULT"]
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", good.replace(venice_simulator.api_key, "revoked-key"))
+    waiting = VeniceHook()
+    waiting.get_conn()
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", good)
+    assert getattr(waiting, wait)(job).is_completed()
+    assert [entry.status for entry in venice_simulator.journal.polls(job.queue_id)][-1] == 200
+
+
+def test_a_key_that_stays_refused_fails_the_wait(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = hook.queue(TEXT)
+    good = os.environ["AIRFLOW_CONN_VENICE_DEFAULT"]
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", good.replace(venice_simulator.api_key, "revoked-key"))
+    with pytest.raises(VeniceAPIError, match="check the API key"):
+        VeniceHook().wait_for_completion(job)
+
+
+def test_a_video_that_is_late_is_fetched_all_the_same(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    job = hook.wait_for_completion(hook.queue(TEXT))
+    venice_simulator.fail("retrieve", status=200, body={"status": "COMPLETED"})
+    assert hook.download(job, tmp_path / "clip.mp4").size
 
 
 def test_a_private_model_needs_a_fernet_key(

@@ -90,9 +90,34 @@ def test_poking_outlasts_what_passes(hook: VeniceHook, venice_simulator: VeniceS
     venice_simulator.fail("retrieve", status=500, times=4)
     done = run_task(VeniceVideoSensor(task_id="wait", job=job, deferrable=False, poke_interval=0.1))
     assert done["status"] == "completed"
-    venice_simulator.fail("retrieve", status=401)
+    venice_simulator.fail("retrieve", status=401, times=None)
     with pytest.raises(AirflowFailException, match="check the API key"):
         run_task(VeniceVideoSensor(task_id="wait", job=job, deferrable=False, poke_interval=0.1))
+
+
+RESCHEDULE: dict[str, Any] = {"deferrable": False, "mode": "reschedule", "poke_interval": 0.1}
+
+
+@pytest.mark.parametrize("mode", [{"deferrable": False, "poke_interval": 0.1}, RESCHEDULE], ids=["poke", "reschedule"])
+@pytest.mark.parametrize("fault", [{"status": 422}, {"status": 401}, {"status": 404, "html": True}], ids=str)
+def test_one_answer_ends_no_poke(
+    fault: dict[str, Any], mode: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    venice_simulator.job_seconds = 36_000
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", **fault)
+    sensor = VeniceVideoSensor(task_id="wait", job=job, **mode)
+    assert not sensor.poke({}).is_done
+    venice_simulator.finish()
+    assert sensor.poke({}).is_done
+
+
+def test_an_end_is_polled_twice_within_a_poke(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", status=422, times=None)
+    with pytest.raises(AirflowFailException, match="422"):
+        VeniceVideoSensor(task_id="wait", job=job, **RESCHEDULE).poke({})
+    assert len(venice_simulator.journal.polls(job.queue_id)) == 2
 
 
 @pytest.mark.parametrize(

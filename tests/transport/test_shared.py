@@ -136,6 +136,21 @@ async def test_the_most_urgent_goes_first() -> None:
     assert order == ["first", "high", "middle", "low"]
 
 
+async def test_one_whose_urgency_is_broken_stops_nobody() -> None:
+    turns, order = Turns(Pace(1200)), []
+
+    async def look(name: str, urgency: Any) -> None:
+        async with turns.turn(urgency):
+            order.append(name)
+
+    def broken(now: float) -> float:
+        raise TypeError("unsupported operand")
+
+    await asyncio.gather(look("first", lambda now: 0.5), look("second", lambda now: 0.1), look("broken", broken))
+    await look("later", lambda now: 0.1)
+    assert sorted(order) == ["broken", "first", "later", "second"]
+
+
 async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
     turns = Turns(Pace(6000))
     for _ in range(3):

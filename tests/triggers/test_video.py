@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
 
+from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
@@ -108,14 +111,87 @@ def test_it_outlasts_what_passes(fault: dict[str, Any], hook: VeniceHook, venice
     assert wait(job)["status"] == "success"
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404, 410, 422])
-def test_it_fails_at_once_on_what_cannot_heal(status: int, hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
-    job = hook.queue(TEXT)
+def earlier(job: VideoJob) -> VideoJob:
+    """Return the job as if it had been submitted some minutes ago."""
+    assert job.queued_at is not None
+    return dataclasses.replace(job, queued_at=job.queued_at - 300)
+
+
+@pytest.mark.parametrize(("status", "polls"), [(400, 2), (401, 2), (402, 1), (403, 2), (404, 2), (410, 2), (422, 2)])
+def test_it_fails_soon_on_what_cannot_heal(
+    status: int, polls: int, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    job = earlier(hook.queue(TEXT))
     venice_simulator.fail("retrieve", status=status, times=None)
     event = wait(job)
     assert event["status"] == "error"
     assert event["failures"][0]["status_code"] == status
-    assert len(venice_simulator.journal.polls(job.queue_id)) == 1
+    assert len(venice_simulator.journal.polls(job.queue_id)) == polls
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *({"status": status} for status in (400, 401, 403, 404, 410, 422)),
+        {"status": 404, "html": True, "times": 3},
+        {"status": 403, "body": {"message": "Forbidden"}, "times": 3},
+        {"status": 200, "body": {"status": "FAILED"}},
+        {"status": 200, "body": {"status": "running"}, "times": 3},
+    ],
+    ids=str,
+)
+def test_one_answer_ends_no_wait(fault: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = earlier(hook.queue(TEXT))
+    venice_simulator.fail("retrieve", **fault)
+    assert wait(job)["status"] == "success"
+
+
+def test_a_job_that_was_just_submitted_is_not_gone(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.fail("retrieve", status=404, times=3)
+    assert wait(job)["status"] == "success"
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, venice: VeniceSimulator, key: str) -> None:
+    connection = {"conn_type": "venice", "host": venice.base_url, "password": key}
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+
+
+def test_a_key_that_is_replaced_fails_no_wait(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [hook.queue(TEXT) for _ in range(6)]
+    connect(monkeypatch, venice_simulator, "revoked-key")
+    timer = threading.Timer(2, connect, (monkeypatch, venice_simulator, venice_simulator.api_key))
+    timer.start()
+    try:
+        event = wait(*jobs)
+    finally:
+        timer.join()
+    assert event["status"] == "success"
+    refused = [entry for entry in venice_simulator.journal.calls("retrieve") if entry.status == 401]
+    assert 1 <= len(refused) <= len(jobs)
+
+
+def test_a_wait_is_not_lost_while_the_connection_cannot_be_read(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = hook.queue(TEXT)
+    connect(monkeypatch, venice_simulator, "revoked-key")
+
+    def break_and_mend() -> None:
+        monkeypatch.delenv("AIRFLOW_CONN_VENICE_DEFAULT")
+        mending.start()
+
+    breaking = threading.Timer(1, break_and_mend)
+    mending = threading.Timer(7, connect, (monkeypatch, venice_simulator, venice_simulator.api_key))
+    breaking.start()
+    try:
+        event = wait(job, seconds=60)
+    finally:
+        breaking.join()
+        mending.join()
+    assert event["status"] == "success"
 
 
 def test_a_policy_refusal_comes_with_all_that_was_said(hook: VeniceHook) -> None:
