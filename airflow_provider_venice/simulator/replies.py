@@ -67,6 +67,16 @@ def insufficient_balance() -> Reply:
     return error(402, "Insufficient USD or Diem balance to complete request. Add credits.", code="INSUFFICIENT_BALANCE")
 
 
+def request_unknown() -> Reply:
+    """``/video/complete`` knows of no such media; a private job's is deleted through its link."""
+    return error(400, "Request ID is invalid.", code="REQUEST_ID_NOT_FOUND")
+
+
+def model_offline() -> Reply:
+    """The model takes no requests at present; nothing was charged, although this is a 5xx."""
+    return error(503, "The model is temporarily offline. Please try again later.", code="MODEL_OFFLINE")
+
+
 def media_gone() -> Reply:
     """The media never was, has expired, or was deleted."""
     return error(404, "Media could not be found. Request may be invalid, expired, or deleted.")

@@ -110,8 +110,6 @@ def check_queue(body: Mapping[str, Any]) -> Problems:
     _check_types({name: value for name, value in body.items() if name not in problems}, problems)
     if model is None or problems:
         return problems
-    if model.offline:
-        problems["model"] = ["The model is currently offline"]
     _check_support(model, body, problems)
     _check_choices(model, body, problems)
     _check_prompts(model, body, problems)

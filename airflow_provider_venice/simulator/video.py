@@ -29,6 +29,8 @@ async def queue(x: Exchange) -> Reply:
     if problems:
         return replies.invalid(problems)
     model = MODELS[x.body["model"]]
+    if model.offline:
+        return replies.model_offline()
     roles = face_roles(model, x.body)
     if roles:
         return replies.needs_consent(roles)
@@ -71,10 +73,8 @@ async def complete(x: Exchange) -> Reply:
     if problems:
         return replies.invalid(problems)
     job = x.job
-    if job is None:
-        return replies.invalid({"queue_id": ["No such video generation request"]})
-    if job.model.private:
-        return replies.invalid({"model": ["Private media is deleted through its download_url"]})
+    if job is None or job.model.private:
+        return replies.request_unknown()
     if not job.due:
         return Reply(json={"success": False})
     x.vendor.delete(job, x.entry)

@@ -255,6 +255,18 @@ def test_a_5xx_that_names_a_refusal_is_no_doubt_and_heals(
     assert hook.queue(TEXT).queue_id
 
 
+def test_a_model_that_is_offline_is_no_doubt(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    with pytest.raises(VeniceAPIError, match="temporarily offline") as refused:
+        hook.queue({**TEXT, "model": "ltx-2-19b-full-text-to-video"})
+    assert refused.value.can_heal
+    assert venice_simulator.journal.charged == 0
+
+
+def test_a_deletion_of_what_venice_does_not_know_deletes_nothing(hook: VeniceHook) -> None:
+    job = {"model": TEXT["model"], "queue_id": "00000000-0000-0000-0000-000000000000"}
+    assert hook.delete_media(job) is False
+
+
 def test_a_log_that_fails_loses_no_job(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
     def broken(*_: Any) -> Any:
         raise OSError("no space left on device")
