@@ -176,8 +176,10 @@ def mark_stored(target: object, owner: Owner) -> None:
     try:
         chain = _Chain(find_place(target))
         record = chain.current()
-        if record is None or record.owner != owner:
-            log.warning("%s was stored by %s without a reservation", target, owner)
+        if record is None:
+            return  # ended by an earlier try
+        if record.owner != owner:
+            log.warning("%s was stored by %s, while %s had it reserved", target, owner, record.owner)
         elif record.overwrite:
             # A crash before this leaves a reservation that is not marked: other runs have to wait until it expires.
             chain.hold(_Record.make(owner, overwrite=True, stored=True))

@@ -7,17 +7,20 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from airflow.triggers.base import BaseTrigger
 
 
 class MemoryStore(dict[str, Any]):
-    """A stand-in for Airflow's ``task_state_store``: plain JSON that outlives a try."""
+    """A stand-in for Airflow's ``task_state_store``: plain JSON that outlives a try, for as long as it is asked to."""
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        assert retention is NEVER_EXPIRE
         self[key] = json.loads(json.dumps(value))
 
     def delete(self, key: str) -> None:
@@ -45,10 +48,41 @@ class Tries:
     xcoms: dict[str, Any] = field(default_factory=dict)
     outlet_extras: dict[Any, dict[str, Any]] = field(default_factory=dict)
     upstream: dict[str, list[Any]] = field(default_factory=dict)
+    clear_number: int = 0
+    states: dict[str, str | None] = field(default_factory=dict)
+    run_id: str = "run"
+    map_index: int = -1
 
     def clear(self) -> None:
         """Clear the task, as a user does."""
         self.max_tries += 1
+        self.clear_number += 1
+
+
+def clips(folder: Path) -> list[Path]:
+    """Return what is in a folder, the reservations of targets apart."""
+    return sorted(path for path in folder.iterdir() if ".reserved" not in path.name)
+
+
+def context_of(task: Any, tries: Tries) -> Any:
+    """Return the context of a try."""
+    return {
+        "ti": SimpleNamespace(
+            max_tries=tries.max_tries,
+            dag_id="dag",
+            run_id=tries.run_id,
+            task_id=task.task_id,
+            map_index=tries.map_index,
+            get_ti_count=lambda **_: tries.task_count,
+            get_task_states=lambda **_: {tries.run_id: tries.states},
+            xcom_pull=lambda **pull: tries.upstream.get(pull["key"]),
+            xcom_push=lambda key, value: tries.xcoms.update({key: json.loads(json.dumps(value))}),
+        ),
+        "dag_run": SimpleNamespace(clear_number=tries.clear_number),
+        "dag": SimpleNamespace(task_ids=["queue", task.task_id], tasks=[task]),
+        "task_state_store": tries.store,
+        "outlet_events": OutletEvents(tries.outlet_extras),
+    }
 
 
 def run_task(task: Any, tries: Tries | None = None) -> Any:
@@ -59,21 +93,7 @@ def run_task(task: Any, tries: Tries | None = None) -> Any:
     :param tries: what earlier tries have left.
     """
     tries = tries or Tries()
-    context: dict[str, Any] = {
-        "ti": SimpleNamespace(
-            max_tries=tries.max_tries,
-            dag_id="dag",
-            run_id="run",
-            task_id=task.task_id,
-            map_index=-1,
-            get_ti_count=lambda **_: tries.task_count,
-            xcom_pull=lambda **pull: tries.upstream.get(pull["key"]),
-            xcom_push=lambda key, value: tries.xcoms.update({key: json.loads(json.dumps(value))}),
-        ),
-        "dag": SimpleNamespace(task_ids=["queue", task.task_id], tasks=[task]),
-        "task_state_store": tries.store,
-        "outlet_events": OutletEvents(tries.outlet_extras),
-    }
+    context = context_of(task, tries)
     method = task.execute
     arguments: dict[str, Any] = {}
     while True:

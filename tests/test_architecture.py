@@ -89,6 +89,8 @@ def test_imports_point_down() -> None:
         ("transport/blocking.py", "import airflow_provider_venice.hooks.venice"),
         ("hooks/venice.py", "import airflow_provider_venice.triggers.video"),
         ("sensors/video.py", "import airflow_provider_venice.operators.video"),
+        ("generation/run.py", "import airflow_provider_venice.operators.video"),
+        ("triggers/video.py", "import airflow_provider_venice.generation.ledger"),
         ("operators/video.py", "import airflow_provider_venice.simulator"),
         ("simulator/journal.py", "import airflow_provider_venice.storage"),
         ("api/model.py", "import airflow"),

@@ -36,18 +36,21 @@ class Budget:
         """Whether a price is needed to keep to it."""
         return self.max_cost is not None or self.min_balance is not None
 
-    def check(self, cost: Decimal, what: str, balance: Decimal | None) -> None:
+    def check(self, cost: Decimal, what: str, balance: Decimal | None, spent: Decimal = Decimal(0)) -> None:
         """
         Compare a price with the limits.
 
         :param cost: US dollars.
         :param what: what costs that, for the message.
         :param balance: US dollars on the account; ``None`` where Venice does not tell.
+        :param spent: US dollars that were spent on the same before; they count for ``max_cost``.
         :raises VeniceBudgetError: with the figures, when it is above.
         """
-        if self.max_cost is not None and cost > self.max_cost:
+        total = cost + spent
+        if self.max_cost is not None and total > self.max_cost:
+            before = f", with ${spent} that earlier submissions have cost," if spent else ","
             raise VeniceBudgetError(
-                f"{what} costs ${cost}, which is above max_cost=${self.max_cost}; nothing was queued. "
+                f"{what} costs ${total}{before} which is above max_cost=${self.max_cost}; nothing was queued. "
                 "Raise max_cost, or choose a shorter clip, a lower resolution or another model",
                 quote=cost,
                 max_cost=self.max_cost,

@@ -156,19 +156,3 @@ class VideoRequestOperator(VeniceOperator):
                     fields={name: "is None"},
                 )
         return Budget.of(max_cost=self.max_cost, min_balance=self.min_balance)
-
-    def check_budget(self, cost: Decimal, what: str, balance: Decimal | None, spent: Decimal = Decimal(0)) -> None:
-        """
-        Compare a price with ``max_cost``, and what it leaves with ``min_balance``.
-
-        :param cost: US dollars.
-        :param what: what costs that, for the message.
-        :param balance: US dollars on the account, where the quote told it; else it is asked for.
-        :param spent: US dollars that the same task has spent already.
-        :raises VeniceBudgetError: with the figures, when a limit is passed.
-        """
-        budget = self.budget
-        if budget.min_balance is not None and balance is None:
-            told = self.hook.balance()["balances"].get("usd")
-            balance = None if told is None else Decimal(told)
-        budget.check(spent + cost, what, None if balance is None else balance + spent)

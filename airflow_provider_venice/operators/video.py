@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_venice.api.model import VideoQuote
-from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import VideoGenerationError
-from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
-from airflow_provider_venice.operators.base import VideoRequestOperator
-from airflow_provider_venice.operators.batch import Batch, output_paths
-from airflow_provider_venice.operators.delivery import DeliveringOperator
-from airflow_provider_venice.operators.manifest import describe_failure, write_manifest
-from airflow_provider_venice.operators.purchase import Purchase
-from airflow_provider_venice.operators.queueing import VideoQueueingOperator
-from airflow_provider_venice.operators.submission import SubmissionMemory
+from airflow_provider_venice.api.limits import FAILURES
+from airflow_provider_venice.api.polling import seconds
+from airflow_provider_venice.generation.delivery import Delivery, deliver
+from airflow_provider_venice.generation.terms import Terms
+from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_venice.generation.run import GenerationRun
+
+#: States in which a task may be about to submit.
+_UNFINISHED = ["scheduled", "queued", "running", "deferred"]
 
 
 class VeniceQuoteVideoOperator(VideoRequestOperator):
@@ -35,21 +35,145 @@ class VeniceQuoteVideoOperator(VideoRequestOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the price, or the prices."""
+        from airflow_provider_venice.generation import pricing
+        from airflow_provider_venice.hooks.failures import final_failures
+
         with final_failures():
             requests = [self.video_request(request) for request in self.requests]
-            quotes = [self._quote(request) for request in requests]
-            total = sum((quote.estimated_cost for quote in quotes), Decimal(0))
-            balance = quotes[-1].balance if quotes else None
-            self.check_budget(total, f"the batch of {len(quotes)} clips" if self.is_batch else "the clip", balance)
+            quotes = pricing.quote_requests(self.hook, requests)
+            for request, quote in zip(requests, quotes, strict=True):
+                duration = request.duration or "its own length"
+                self.log.info("%s, %s: $%s", request.model, duration, quote.estimated_cost)
+            what = f"the batch of {len(quotes)} clips" if self.is_batch else "the clip"
+            pricing.check_budget(self.budget, self.hook, quotes, what)
         if not self.is_batch:
             return quotes[0].to_dict()
+        total = sum((quote.estimated_cost for quote in quotes), Decimal(0))
         self.log.info("%d clips cost $%s in all", len(quotes), total)
         return {"quotes": [quote.to_dict() for quote in quotes], "total_cost": float(total), "currency": "USD"}
 
-    def _quote(self, request: VideoRequest) -> VideoQuote:
-        quote = self.hook.quote(request)
-        self.log.info("%s, %s: $%s", request.model, request.duration or "its own length", quote.estimated_cost)
-        return quote
+
+class VideoQueueingOperator(VideoRequestOperator):
+    """
+    What queues clips, remembers them from one try to the next, and may wait for them in the triggerer.
+
+    Where many such tasks of a DAG are about to submit at once, or Venice has refused a submission for
+    its rate limit, a deferrable one waits in the triggerer for its turn, before it submits.
+
+    :param validate: whether to check the request against the model's published constraints first.
+    :param deferrable: whether to wait in the triggerer, for a turn and for the clip; else in the worker.
+    :param poll_interval: fewest seconds between two polls of the job; chosen from the model's run times if ``None``.
+    :param timeout: most seconds that one try waits for the clip, and before that for its turn.
+    :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
+        bought already, ``resubmit`` buys another. A retry always takes up the clip.
+    :param on_ambiguous: what to do where a submission may have been accepted, but its answer was lost:
+        ``fail`` and let a person look, or ``resubmit`` on the next try, and perhaps pay twice.
+    """
+
+    #: What makes the run, for subclasses; ``GenerationRun`` by default.
+    generation_class: ClassVar[type[GenerationRun] | None] = None
+
+    def __init__(
+        self,
+        *,
+        validate: bool = True,
+        deferrable: bool = True,
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta = 3600,
+        on_clear: Literal["reattach", "resubmit"] = "reattach",
+        on_ambiguous: Literal["fail", "resubmit"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.validate = validate
+        self.deferrable = deferrable
+        self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
+        self.timeout = seconds("timeout", timeout)
+        self.on_clear = on_clear
+        self.on_ambiguous = on_ambiguous
+        for name, known in (("on_clear", ("reattach", "resubmit")), ("on_ambiguous", ("fail", "resubmit"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; give one of {', '.join(known)}")
+
+    def execute(self, context: Context) -> Any:
+        """Make the clips, or take up those that an earlier try has bought."""
+        from airflow_provider_venice.hooks.failures import final_failures
+
+        with final_failures():
+            return self.generation(context).execute()
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on with the clips that the trigger has found finished."""
+        from airflow_provider_venice.hooks.failures import final_failures
+
+        with final_failures():
+            return self.generation(context).execute(event)
+
+    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> Any:
+        """Begin again, now that the rate limit admits the submission."""
+        from airflow_provider_venice.hooks.failures import final_failures
+        from airflow_provider_venice.triggers.rate_limit import admission
+
+        with final_failures():
+            return self.generation(context, admission(event)).execute()
+
+    def generation(self, context: Context, admission: tuple[float, float] | None = None) -> GenerationRun:
+        """
+        Return the run that this task makes.
+
+        :param context: the task's context.
+        :param admission: what the rate limit's trigger has sent, where it has let the task through.
+        """
+        from airflow_provider_venice.generation.run import GenerationRun
+
+        return (self.generation_class or GenerationRun)(
+            self.terms,
+            self.hook,
+            context,
+            log=self.log,
+            outlets=self.outlets,
+            is_one_of_many=lambda: self._is_one_of_many(context),
+            admission=admission,
+        )
+
+    @property
+    def terms(self) -> Terms:
+        """What the arguments say of the run."""
+        return Terms(
+            requests=self.requests,
+            is_list=self.is_batch,
+            read_request=self.video_request,
+            budget=self.budget,
+            venice_conn_id=self.venice_conn_id,
+            validate=self.validate,
+            deferrable=self.deferrable,
+            poll_interval=self.poll_interval,
+            timeout=self.timeout,
+            on_clear=self.on_clear,
+            on_ambiguous=self.on_ambiguous,
+            wait=self.waits,
+            delivery=self.delivery,
+        )
+
+    @property
+    def waits(self) -> bool:
+        """Whether the task waits for its clips."""
+        return True
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """What becomes of the finished clips; ``None`` where the task stores none."""
+        return None
+
+    def _is_one_of_many(self, context: Context) -> bool:
+        """Whether so many tasks of the DAG may be about to submit that their refusals could bring the block."""
+        queueing = [
+            task.task_id
+            for task in context["dag"].tasks
+            if issubclass(getattr(task, "operator_class", type(task)), VideoQueueingOperator)
+        ]
+        count = context["ti"].get_ti_count(dag_id=self.dag_id, task_ids=queueing, states=_UNFINISHED)
+        return count > FAILURES
 
 
 class VeniceQueueVideoOperator(VideoQueueingOperator):
@@ -67,24 +191,13 @@ class VeniceQueueVideoOperator(VideoQueueingOperator):
         super().__init__(**kwargs)
         self.wait_for_completion = wait_for_completion
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Queue, and return the job as a dictionary; its private link, if it has one, encrypted."""
-        from airflow_provider_venice.hooks.sealing import seal
-
-        job = self.submit(context)
-        if not self.wait_for_completion:
-            return seal(job)
-        with final_failures(), told_how_to_collect(job, self.log):
-            return seal(self.wait(job, context))
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Return the completed job."""
-        from airflow_provider_venice.hooks.sealing import seal
-
-        return seal(self.completed(event, context))
+    @property
+    def waits(self) -> bool:
+        """Whether the task waits for its clip."""
+        return self.wait_for_completion
 
 
-class VeniceDownloadVideoOperator(DeliveringOperator):
+class VeniceDownloadVideoOperator(VeniceOperator):
     """
     Stream a finished clip to a file, which appears under its name only when it is whole.
 
@@ -92,25 +205,44 @@ class VeniceDownloadVideoOperator(DeliveringOperator):
     ``manifest`` writes is the extra of the asset event for each asset in ``outlets``. A retry is
     safe: a file that an earlier try has stored is the result.
 
-    The arguments ``output_path``, ``overwrite``, ``delete_media`` and ``manifest`` are those of
-    :class:`~airflow_provider_venice.operators.delivery.DeliveringOperator`.
-
     :param job: the job that a queue task or a sensor returned. (templated)
+    :param output_path: a local path or any ``ObjectStoragePath`` or its URL, such as
+        ``s3://aws_default@bucket/clip.mp4``. (templated)
+    :param overwrite: whether a file that is already there may be replaced.
+    :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
+    :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
+        what it cost, when, which file came of it, and which task did it.
     """
 
-    template_fields: Sequence[str] = (*DeliveringOperator.template_fields, "job")
+    template_fields: Sequence[str] = (*VeniceOperator.template_fields, "output_path", "job")
 
-    def __init__(self, *, job: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        job: Any,
+        output_path: Any,
+        overwrite: bool = False,
+        delete_media: bool = False,
+        manifest: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.job = job
+        self.output_path = output_path
+        self.overwrite = overwrite
+        self.delete_media = delete_media
+        self.manifest = manifest
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download, and delete if asked to."""
+        from airflow_provider_venice.hooks.failures import final_failures
+
+        delivery = Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
         with final_failures():
-            return self.deliver(self.job, context)
+            return deliver(self.job, delivery, self.hook, context, log=self.log, outlets=self.outlets)
 
 
-class VeniceGenerateVideoOperator(VideoQueueingOperator, DeliveringOperator):
+class VeniceGenerateVideoOperator(VideoQueueingOperator):
     """
     The whole life of a clip in one task: check, price, queue, wait, download. Or of a list of clips.
 
@@ -119,48 +251,42 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator, DeliveringOperator):
 
     With a list of requests it returns a list, in their order. All clips are checked and priced before the
     first is bought, and waited for in one trigger. One that fails does not hide the others: these are
-    stored, and then the task fails. The XCom ``venice_results`` has what became of each: its ``status``,
-    ``stored`` or ``failed``, with the file's description or the ``error``. A retry or a clear takes up
-    what was bought, by its place in the list.
+    stored, and then the task fails. A retry or a clear takes up what was bought, by its place in the list.
+
+    When a task fails, or has a submission in doubt, the XCom ``venice_results`` has a list of what became of each
+    clip: its ``status``, such as ``stored``, ``failed`` or ``doubt``, with the file's description or the ``error``.
 
     :param request: a ``VideoRequest``, a mapping of its fields, or a list of these. (templated)
-    :param output_path: where the clip goes. For a list of requests a list of as many paths, or one with
-        ``{index}`` in it, or ``{index:04}``: the request's place in the list, from 0. (templated)
-    :param max_cost: most US dollars to spend, in all. (templated)
-
-    The arguments ``overwrite``, ``delete_media`` and ``manifest`` are those of
-    :class:`~airflow_provider_venice.operators.delivery.DeliveringOperator`.
+    :param output_path: where the clip goes: a local path or any ``ObjectStoragePath`` or its URL, such as
+        ``s3://aws_default@bucket/clip.mp4``. For a list of requests a list of as many paths, or one with
+        ``{index}`` in it, or ``{index:04}``: the request's place in the list, from 0. It is reserved before anything
+        is bought: no two tasks buy for one path. (templated)
+    :param overwrite: whether a file that is already there may be replaced.
+    :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
+    :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
+        what it cost, when, which file came of it, and which task did it.
+    :param max_cost: most US dollars to spend, in all. What earlier tries have spent and did not get back counts, and
+        so does a submission in doubt. (templated)
     """
 
     template_fields: Sequence[str] = (*VideoQueueingOperator.template_fields, "output_path")
 
-    def check_before_payment(self) -> None:
-        """Refuse an ``output_path`` under which nothing can be stored."""
-        from airflow_provider_venice import storage
+    def __init__(
+        self,
+        *,
+        output_path: Any,
+        overwrite: bool = False,
+        delete_media: bool = False,
+        manifest: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_path = output_path
+        self.overwrite = overwrite
+        self.delete_media = delete_media
+        self.manifest = manifest
 
-        storage.check_target(self.output_path, overwrite=self.overwrite)
-
-    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
-        """Queue the clip, or take up the one that an earlier try has bought, and wait for it."""
-        if self.is_batch:
-            return Batch(self, context).run()
-        job = self.submit(context)
-        with final_failures(), told_how_to_collect(job, self.log):
-            # One that was delivered may be deleted at the vendor by now.
-            known = SubmissionMemory(context).delivery(job)
-            return self.deliver(job if known else self.wait(job, context), context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | list[dict[str, Any]]:
-        """Download the clip, or the clips, that the trigger found finished."""
-        if self.is_batch:
-            return Batch(self, context).run(event)
-        finished = self.completed(event, context)
-        with final_failures(), told_how_to_collect(finished, self.log):
-            return self.deliver(finished, context)
-
-    def remember_failure(self, purchase: Purchase, error: VideoGenerationError, context: Context) -> None:
-        """Remember a clip that did not come, and write its record where one was asked for."""
-        job = purchase.failed(error)
-        if job is not None and self.manifest:
-            path = output_paths(self)[purchase.position or 0]
-            self.log.info("Wrote %s", write_manifest(path, describe_failure(context, job, error)))
+    @property
+    def delivery(self) -> Delivery:
+        """What becomes of the finished clips."""
+        return Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)

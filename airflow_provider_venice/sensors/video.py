@@ -19,6 +19,7 @@ from airflow_provider_venice.exceptions import (
     VideoTimeoutError,
 )
 from airflow_provider_venice.hooks.failures import final_failures
+from airflow_provider_venice.xcoms import RESULTS_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -161,8 +162,6 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     def _show(self, jobs: Any, context: Context) -> None:
         """Push what became of each job of a list, for tasks that go on with those that have ended well."""
-        from airflow_provider_venice.triggers.events import RESULTS_KEY
-
         if jobs and not isinstance(self.job, (VideoJob, Mapping)):
             context["ti"].xcom_push(key=RESULTS_KEY, value=jobs)
 

@@ -15,9 +15,6 @@ from airflow_provider_venice.exceptions import (
     VideoTimeoutError,
 )
 
-#: XCom key of what became of each job or clip of a list, where some have failed.
-RESULTS_KEY = "venice_results"
-
 #: What the server said of a failure, beside the message.
 _FAILURE_FIELDS = (
     "status_code",

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.sdk import Asset
 
 from airflow_provider_venice.exceptions import VideoBatchError
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, run_task
+from tests.running import Tries, context_of, run_task
 
 MODEL: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": 5}
 VIDEO = "VeniceVideoTrigger"
@@ -63,7 +63,7 @@ def test_one_that_fails_does_not_hide_the_others(
 ) -> None:
     tries = Tries()
     task = batch(tmp_path, "a", "[simulate: fail] b", "c", deferrable=deferrable, manifest=True)
-    with pytest.raises(AirflowFailException, match=r"1 of 3 clips did not come, 2 are stored.* request\[1\]"):
+    with pytest.raises(AirflowFailException, match=r"1 of 3 clips failed, 2 are stored.* request\[1\]"):
         run_task(task, tries)
     assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "02.mp4"}
     assert json.loads((tmp_path / "01.mp4.json").read_text())["status"] == "failed"
@@ -114,9 +114,56 @@ def test_nothing_more_is_bought_while_one_is_in_doubt(tmp_path: Path, venice_sim
     assert prompts_paid(venice_simulator) == ["a", "b", "b", "c"]
 
 
+def test_a_doubt_is_reported_before_the_wait_and_what_is_left_with_it(
+    tmp_path: Path, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Killed(BaseException):
+        """The worker is gone."""
+
+    tries, task = Tries(), batch(tmp_path, "[simulate: stuck] a", "b", "c", timeout=0)
+    original = type(tries.store).set
+
+    def fatal(key: str, value: Any, **options: Any) -> None:
+        if key == "venice_submission_1" and value.get("job"):
+            raise Killed  # after the acceptance of "b", and before the note of it
+        original(tries.store, key, value, **options)
+
+    tries.store.set = fatal  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        run_task(task, tries)
+    del tries.store.set
+    tries.xcoms.clear()
+    capsys.readouterr()
+    # The next try waits for "a", which does not end. By then it has reported the doubt.
+    with pytest.raises(TaskDeferred):
+        task.execute(context_of(task, tries))
+    log = capsys.readouterr().out
+    assert "request[1]: a submission" in log
+    assert "may have been accepted and charged" in log
+    assert "1 clips are not submitted, because another submission is in doubt" in log
+    assert [result["status"] for result in tries.xcoms["venice_results"]] == ["queued", "doubt", "failed"]
+    assert prompts_paid(venice_simulator) == ["[simulate: stuck] a", "b"]
+    # So a clear of the task that waits is a person's answer.
+    tries.clear()
+    with pytest.raises(TaskDeferred):
+        task.execute(context_of(task, tries))
+    assert prompts_paid(venice_simulator) == ["[simulate: stuck] a", "b", "b", "c"]
+
+
+def test_what_was_bought_is_shown_at_the_start_of_every_try(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    tries, task = Tries(), batch(tmp_path, "[simulate: stuck] a", "[simulate: stuck] b")
+    with pytest.raises(TaskDeferred):
+        task.execute(context_of(task, tries))
+    bought = tries.xcoms.pop("venice_job")  # Airflow drops it when the next try starts
+    with pytest.raises(TaskDeferred):
+        task.execute(context_of(task, tries))
+    assert tries.xcoms["venice_job"] == bought
+    assert [job["queue_id"] for job in bought] == [job.queue_id for job in venice_simulator.jobs]
+
+
 def test_a_refunded_one_is_bought_anew_by_a_retry(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     body = {"error": {"message": "upstream failed", "credits_refunded": True}}
-    venice_simulator.fail("retrieve", status=422, body=body, match=" b")
+    venice_simulator.fail("retrieve", status=422, body=body, match=" b", times=2)
     tries = Tries()
     task = batch(tmp_path, "an a", "a b")
     with pytest.raises(VideoBatchError) as caught:
@@ -213,9 +260,9 @@ def test_what_a_killed_try_has_bought_is_taken_up(tmp_path: Path, venice_simulat
     tries, task = Tries(), batch(tmp_path, "a", "b", "c")
     original, bought = type(tries.store).set, 0
 
-    def fatal(key: str, value: Any) -> None:
+    def fatal(key: str, value: Any, **options: Any) -> None:
         nonlocal bought
-        original(tries.store, key, value)
+        original(tries.store, key, value, **options)
         bought += bool(value.get("job"))
         if bought == 2:
             raise Killed

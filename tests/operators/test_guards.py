@@ -8,7 +8,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 
+from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceRequestError
+from airflow_provider_venice.generation import pricing
+from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.video import VeniceQueueVideoOperator, VeniceQuoteVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.running import run_task
@@ -86,15 +89,14 @@ def test_what_prices_is_priced_before_it_is_bought(change: dict[str, Any], venic
 
 
 def test_requests_that_differ_in_what_may_price_take_a_quote_each(venice_simulator: VeniceSimulator) -> None:
-    task = rendered(**UPSCALE, max_cost=10)
     changes: list[dict[str, Any]] = [
         {},
         {"extra_body": {"target_fps": 60}},
         {"extra_body": {"target_fps": 60}},
         {"prompt": "p"},
     ]
-    requests = [task.video_request({**UPSCALE, **change}) for change in changes]
-    assert [float(cost or 0) for cost in task.check_and_price(requests, "them")] == [0.2, 0.4, 0.4, 0.2]
+    quotes = pricing.quote_requests(VeniceHook(), [VideoRequest.of({**UPSCALE, **change}) for change in changes])
+    assert [float(quote.estimated_cost) for quote in quotes] == [0.2, 0.4, 0.4, 0.2]
     assert len(venice_simulator.journal.calls("quote")) == 2
 
 

@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_venice.hooks.sealing import seal
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
+from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, run_task
+from tests.running import Tries, context_of, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
@@ -85,3 +86,71 @@ def test_another_dag_needs_its_tasks_named(hook: VeniceHook, tmp_path: Path) -> 
         recover(tmp_path, external_dag_id="nightly", external_run_id="r")
     with pytest.raises(AirflowFailException, match="no queue_id"):
         recover(tmp_path, jobs=[{"model": "x"}])
+
+
+@pytest.mark.parametrize("request_", [TEXT, PRIVATE], ids=["inline", "private"])
+@pytest.mark.parametrize("retried", [False, True], ids=["killed", "killed again"])
+def test_a_clip_that_was_stored_and_deleted_is_delivered_though_its_last_try_was_killed(
+    request_: dict[str, Any], retried: bool, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        """The worker is gone."""
+
+    def task() -> VeniceGenerateVideoOperator:
+        return VeniceGenerateVideoOperator(
+            task_id="generate", **request_, output_path=tmp_path / "clip.mp4", delete_media=True
+        )
+
+    class KilledWhenShown(dict[str, Any]):
+        """XComs; the worker is killed after the first one is pushed."""
+
+        def update(self, *pushed: Any, **_: Any) -> None:
+            super().update(*pushed)
+            raise Killed
+
+    tries = Tries()
+    run_task(task(), tries)
+    if retried:
+        # Its next try is killed as soon as it has shown what was bought.
+        tries.xcoms = KilledWhenShown()
+        with pytest.raises(Killed):
+            run_task(task(), tries)
+    (job,) = [tries.xcoms["venice_job"]]
+    fates = recover(tmp_path / "recovered", Tries(upstream={"venice_job": [job]}))
+    assert fates[job["queue_id"]] == {
+        "queue_id": job["queue_id"],
+        "model": job["model"],
+        "status": "delivered",
+        "path": str(tmp_path / "clip.mp4"),
+    }
+
+
+def test_a_clip_that_was_only_about_to_be_stored_is_collected(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    job = hook.queue(TEXT)
+    venice_simulator.finish()
+    noted = {"path": str(tmp_path / "never.mp4"), "size": 1, "sha256": "0" * 64, "is_stored": False}
+    fates = recover(tmp_path, Tries(upstream={"venice_job": [{**seal(job), "delivery": noted}]}))
+    assert fates[job.queue_id]["status"] == "collected"
+    venice_simulator.fail("retrieve", status=410, times=None)
+    (tmp_path / f"{job.queue_id}.mp4").unlink()
+    fates = recover(tmp_path, Tries(upstream={"venice_job": [{**seal(job), "delivery": noted}]}))
+    assert fates[job.queue_id]["status"] == "lost"
+    assert "never.mp4; it is not there" in fates[job.queue_id]["error"]
+
+
+def test_tasks_that_show_nothing_are_counted(hook: VeniceHook, tmp_path: Path) -> None:
+    states = {
+        "generate": "failed",
+        "clips_0": "up_for_retry",
+        "clips_1": "deferred",
+        "clips_2": None,
+        "other": "failed",
+    }
+    upstream: dict[str, list[Any]] = {"venice_job": [{}]}
+    buyers = [VeniceGenerateVideoOperator(task_id=name, output_path="x.mp4", **TEXT) for name in ("generate", "clips")]
+    task = VeniceRecoverVideosOperator(task_id="recover", output_dir=str(tmp_path))
+    context = context_of(task, Tries(states=states, upstream=upstream))
+    context["dag"].tasks, context["dag"].task_ids = [*buyers, task], ["generate", "clips", "other", "recover"]
+    assert task.execute(context) == [{"queue_id": None, "model": None, "status": "unseen", "tasks": 3}]

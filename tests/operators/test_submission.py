@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from airflow.sdk.exceptions import ErrorType
-from airflow.sdk.execution_time.comms import ErrorResponse, VariableResult
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
-    VeniceConnectionError,
     VeniceError,
     VideoTimeoutError,
 )
+from airflow_provider_venice.generation.delivery import Delivery
+from airflow_provider_venice.hooks.task_store import ConcurrentTry
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.operators.submission import VariableStore
 from airflow_provider_venice.operators.video import (
     VeniceDownloadVideoOperator,
     VeniceGenerateVideoOperator,
@@ -29,10 +29,13 @@ from airflow_provider_venice.operators.video import (
     VeniceQuoteVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, run_task
+from tests.running import Tries, clips, context_of, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
+
+#: A PNG of one pixel.
+FRAME = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 
 WAITS = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "in the worker"])
 BOTH = pytest.mark.parametrize("request_", [TEXT, PRIVATE], ids=["inline", "private"])
@@ -52,12 +55,12 @@ class KilledWhile:
         store, writes = self.tries.store, 0
         original = type(store).set
 
-        def fatal(key: str, value: Any) -> None:
+        def fatal(key: str, value: Any, **options: Any) -> None:
             nonlocal writes
             writes += 1
             if writes == self.write and not self.after:
                 raise Killed
-            original(store, key, value)
+            original(store, key, value, **options)
             if writes == self.write:
                 raise Killed
 
@@ -75,6 +78,10 @@ def hook(venice_connection: str) -> VeniceHook:
 
 def queue(**arguments: Any) -> VeniceQueueVideoOperator:
     return VeniceQueueVideoOperator(task_id="queue", **{**TEXT, **arguments})
+
+
+def generate(folder: Path, **arguments: Any) -> VeniceGenerateVideoOperator:
+    return VeniceGenerateVideoOperator(task_id="generate", **{**TEXT, "output_path": folder / "clip.mp4", **arguments})
 
 
 def test_a_retry_returns_the_same_job(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
@@ -107,7 +114,7 @@ def test_the_retries_after_a_clear_are_no_clears(hook: VeniceHook, venice_simula
         tries.clear()
     with pytest.raises(VideoTimeoutError):
         run_task(queue(**arguments, timeout=0), tries)
-    venice_simulator.fail("retrieve", status=404, times=None)
+    venice_simulator.fail("retrieve", status=410, times=None)
     for _ in range(2):
         with pytest.raises(AirflowFailException):
             run_task(queue(**arguments, timeout=5), tries)
@@ -141,12 +148,12 @@ def test_a_store_that_comes_back_soon_is_waited_for(hook: VeniceHook, venice_sim
     tries = Tries()
     store, writes = tries.store, 0
 
-    def broken(key: str, value: Any) -> None:
+    def broken(key: str, value: Any, **options: Any) -> None:
         nonlocal writes
         writes += 1
         if 1 < writes < 4:
             raise ConnectionError("the API server is away")
-        type(store).set(store, key, value)
+        type(store).set(store, key, value, **options)
 
     store.set = broken  # type: ignore[method-assign]
     job = run_task(queue(), tries)
@@ -270,12 +277,12 @@ def test_a_worker_killed_at_the_publishing_leaves_what_the_next_try_finds(
     tries = Tries()
     with KilledWhile(tries, write=1, after=True), pytest.raises(Killed):
         run_task(VeniceDownloadVideoOperator(**task), tries)
-    assert list(tmp_path.iterdir()) == []
+    assert clips(tmp_path) == []
     first = run_task(VeniceDownloadVideoOperator(**task), tries)
     # A path that is rendered anew, and a clip that is gone: the file of the try before is the result.
     again = run_task(VeniceDownloadVideoOperator(**{**task, "output_path": tmp_path / "b.mp4"}), tries)
     assert (again["path"], again["sha256"]) == (first["path"], first["sha256"])
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in clips(tmp_path)] == ["a.mp4"]
 
 
 def test_a_worker_killed_before_it_replaces_another_file_replaces_it_on_the_next_try(
@@ -328,7 +335,7 @@ def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
 ) -> None:
     arguments: dict[str, Any] = {"wait_for_completion": True, "deferrable": deferrable}
     tries = Tries()
-    venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no", "credits_refunded": True}})
+    venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no", "credits_refunded": True}}, times=2)
     with pytest.raises(AirflowException, match="a retry submits it anew") as failure:
         run_task(queue(**arguments), tries)
     assert not isinstance(failure.value, (AirflowFailException, VeniceError))
@@ -336,7 +343,7 @@ def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
     assert len(venice_simulator.journal.charges) == 2
 
     tries = Tries()
-    venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no"}})
+    venice_simulator.fail("retrieve", status=400, body={"error": {"message": "no"}}, times=2)
     for _ in range(2):
         with pytest.raises(AirflowFailException):
             run_task(queue(**arguments), tries)
@@ -432,9 +439,7 @@ class TestManifest:
         assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4.json"]
 
     def test_media_is_told_by_its_size_only(self, hook: VeniceHook, tmp_path: Path) -> None:
-        frame = base64.b64decode(
-            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-        )
+        frame = base64.b64decode(FRAME)
         image: dict[str, Any] = {"model": "wan-2-7-image-to-video", "prompt": "x", "duration": 5, "image": frame}
         job = run_task(VeniceQueueVideoOperator(task_id="queue", **image))
         assert job["request"]["image_url"] == f"{len(frame)} bytes"
@@ -460,51 +465,149 @@ def test_a_time_that_is_none_is_told_when_the_dag_is_read(wrong: dict[str, Any])
     assert queue(timeout=timedelta(minutes=5)).timeout == 300
 
 
-def test_every_mapped_task_has_a_store_of_its_own() -> None:
-    owners = [("dag", "run", "task", -1), ("dag", "run", "task", 0), ("dag", "run", "task", 1), ("dag", "r", "task", 0)]
-    assert len({VariableStore(owner)._name("venice_submission") for owner in owners}) == len(owners)
-
-
 def test_templates_in_a_request_object_are_rendered() -> None:
     task = VeniceQueueVideoOperator(task_id="queue", request=VideoRequest(model="wan", prompt="{{ params.prompt }}"))
     task.render_template_fields({"params": {"prompt": "a lighthouse"}})
     assert task.video_request().prompt == "a lighthouse"
 
 
-class Supervisor:
-    """Answers for Airflow's supervisor, as one whose API server may be away."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
-        self.answers = list(answers)
-        monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", self, raising=False)
-
-    def send(self, message: Any) -> Any:
-        return self.answers.pop(0)
-
-
-def test_a_variable_that_cannot_be_read_is_not_taken_for_one_that_is_not_there(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_try_that_was_overtaken_submits_nothing(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
-    away = ErrorResponse(error=ErrorType.API_SERVER_ERROR)
-    absent = ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
-    there = VariableResult(key="k", value=json.dumps({"model": "wan"}))
-    Supervisor(monkeypatch, away, absent, there)
-    store = VariableStore(("dag", "run", "task", -1))
-    with pytest.raises(VeniceConnectionError, match="could not be read") as unread:
-        store.get("venice_submission")
-    assert unread.value.can_heal
-    assert store.get("venice_submission") is None
-    assert store.get("venice_submission") == {"model": "wan"}
-
-
-def test_a_try_that_was_overtaken_submits_nothing(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
     tries = Tries()
 
-    class Overtaken(VeniceQueueVideoOperator):
-        def check_before_payment(self) -> None:
+    class Overtaken(Delivery):
+        def reserve(self, target: Any, owner: Any) -> None:
             if not venice_simulator.journal.charges:
-                run_task(queue(), tries)
+                run_task(generate(tmp_path), tries)
+            super().reserve(target, owner)
 
-    with pytest.raises(AirflowFailException, match="another try of this task has submitted"):
-        run_task(Overtaken(task_id="queue", **TEXT), tries)
+    class Task(VeniceGenerateVideoOperator):
+        @property
+        def delivery(self) -> Delivery:
+            return Overtaken(self.output_path, True, False, False)
+
+    task = Task(task_id="generate", **TEXT, output_path=tmp_path / "clip.mp4", overwrite=True)
+    with pytest.raises(ConcurrentTry, match="another try of this task has submitted") as overtaken:
+        run_task(task, tries)
+    assert overtaken.value.can_heal
+    assert len(venice_simulator.journal.charges) == 1
+    # Its retry takes up what the other one has bought.
+    assert run_task(generate(tmp_path), tries)["size"]
+    assert len(venice_simulator.journal.charges) == 1
+
+
+@pytest.mark.parametrize("kind", [memoryview, bytearray, bytes])
+def test_every_image_that_is_accepted_is_noted_with_its_job(
+    kind: Any, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    frame = kind(base64.b64decode(FRAME))
+    image: dict[str, Any] = {"model": "wan-2-7-image-to-video", "prompt": "x", "duration": 5, "image": frame}
+    tries = Tries()
+    job = run_task(VeniceQueueVideoOperator(task_id="queue", **image), tries)
+    assert job["request"]["image_url"] == f"{len(frame)} bytes"
+    assert run_task(VeniceQueueVideoOperator(task_id="queue", **image), tries) == job
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_freshly_signed_url_is_no_other_request(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries, image = Tries(), {"model": "wan-2-7-image-to-video", "prompt": "x", "duration": 5}
+    first = run_task(queue(**image, image_url="https://cdn.example/a.png?signature=one"), tries)
+    tries.clear()
+    assert run_task(queue(**image, image_url="https://cdn.example/a.png?signature=two"), tries) == first
+    tries.clear()
+    with pytest.raises(AirflowFailException, match="Set on_clear='resubmit'"):
+        run_task(queue(**image, image_url="https://cdn.example/b.png?signature=two"), tries)
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_clear_that_cannot_be_told_from_a_retry_buys_nothing(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Airflow counts the clears of a run; which task was cleared shows in max_tries only, and not always.
+    tries = Tries()
+    first = run_task(queue(on_clear="resubmit"), tries)
+    tries.clear_number += 1
+    assert run_task(queue(on_clear="resubmit"), tries) == first
+    assert "Airflow does not say which" in capsys.readouterr().out
+    assert run_task(queue(on_clear="resubmit"), tries) == first
+    assert "Airflow does not say which" not in capsys.readouterr().out
+    assert len(venice_simulator.journal.charges) == 1
+    tries.clear()
+    assert run_task(queue(on_clear="resubmit"), tries) != first
+
+
+def test_a_clear_that_cannot_be_told_is_no_answer_to_a_doubt(
+    hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    venice_simulator.fail("queue", drop_after=True)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="may have been accepted"):
+            run_task(queue(), tries)
+        tries.clear_number += 1
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_doubt_is_in_the_xcom_too(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    tries = Tries()
+    venice_simulator.fail("queue", drop_after=True)
+    with pytest.raises(AirflowFailException, match="may have been accepted"):
+        run_task(queue(), tries)
+    (outcome,) = tries.xcoms["venice_results"]
+    assert outcome["status"] == "doubt"
+    assert "may have been accepted" in outcome["error"]
+
+
+@pytest.mark.parametrize("reports", [False, True], ids=["killed before it is reported", "reported"])
+def test_a_doubt_counts_as_reported_only_once_it_is(
+    reports: bool, hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    with KilledWhile(tries, write=2, after=False), pytest.raises(Killed):
+        run_task(queue(), tries)
+    # The next try finds the doubt: it reports it and then notes that.
+    with KilledWhile(tries, write=1, after=reports), pytest.raises(Killed):
+        run_task(queue(), tries)
+    assert tries.xcoms["venice_results"][0]["status"] == "doubt"
+    tries.clear()
+    if reports:
+        assert run_task(queue(), tries)["queue_id"]
+    else:
+        with pytest.raises(AirflowFailException, match="may have been accepted"):
+            run_task(queue(), tries)
+    assert len(venice_simulator.journal.charges) == 1 + reports
+
+
+def test_a_refusal_is_remembered_until_the_request_changes_or_the_task_is_cleared(
+    hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="content policy"):
+            run_task(queue(prompt="[simulate: policy] x"), tries)
+    assert len(venice_simulator.journal.calls("queue")) == 1
+    assert run_task(queue(prompt="another"), tries)["queue_id"]
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_try_that_was_replaced_says_so_and_does_nothing(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Supervisor:
+        """Answers as Airflow does to a try that is not the current one."""
+
+        def send(self, message: Any) -> Any:
+            del message
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404}))
+
+    tries, task = Tries(), generate(tmp_path)
+    run_task(task, tries)
+    # What the other try has stored is in its place, and this one is shown an empty store.
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", Supervisor(), raising=False)
+    context = context_of(task, Tries())
+    context["ti"].id = "0190a3f4-0000-7000-8000-000000000000"
+    with pytest.raises(AirflowFailException, match="Airflow has replaced this try") as replaced:
+        task.execute(context)
+    assert "another path" not in str(replaced.value)
     assert len(venice_simulator.journal.charges) == 1

@@ -21,7 +21,7 @@ from airflow_provider_venice.operators.video import (
     VeniceQuoteVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, run_task
+from tests.running import Tries, clips, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
@@ -196,7 +196,7 @@ class TestDownload:
         )
         with pytest.raises((VideoDownloadError, VeniceConnectionError)):
             run_task(task)
-        assert list(tmp_path.iterdir()) == []
+        assert clips(tmp_path) == []
         assert venice_simulator.journal.calls("complete") == []
         assert venice_simulator.journal.calls("revoke") == []
 
@@ -317,7 +317,7 @@ class TestGenerate:
                     timeout=2,
                 )
             )
-        assert list(tmp_path.iterdir()) == []
+        assert clips(tmp_path) == []
 
     @pytest.mark.usefixtures("impatient")
     def test_a_failed_download_tells_how_to_collect(

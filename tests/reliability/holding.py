@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Context, get_current_context
-
-from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.generation.delivery import Delivery
+from airflow_provider_venice.generation.run import GenerationRun
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
+from airflow_provider_venice.reservations import Owner
 
 #: The environment variable with the folder in which a test asks for a hold, and sees that it is reached.
 FOLDER = "VENICE_TEST_HOLDS"
@@ -42,18 +44,33 @@ def hold(run_id: str, moment: str) -> None:
         time.sleep(0.01)
 
 
+@dataclass(frozen=True)
+class HeldDelivery(Delivery):
+    """A delivery with a moment ``check`` before it reserves a target, which is before the first note."""
+
+    def reserve(self, target: Any, owner: Owner) -> None:
+        """Reserve, perhaps after a hold."""
+        hold(owner.run_id, "check")
+        super().reserve(target, owner)
+
+
+class HeldRun(GenerationRun):
+    """A run with a moment ``wait`` between its last note and its wait."""
+
+    def _await_rest(self) -> None:
+        hold(self._context["run_id"], "wait")
+        super()._await_rest()
+
+
 class HeldGenerateVideo(VeniceGenerateVideoOperator):
-    """The operator, with a moment ``check`` before its first note, and ``wait`` between its last one and its wait."""
+    """The operator, with both."""
 
-    def check_before_payment(self) -> None:
-        """Check, perhaps after a hold."""
-        hold(get_current_context()["run_id"], "check")
-        super().check_before_payment()
+    generation_class = HeldRun
 
-    def wait(self, job: VideoJob, context: Context) -> VideoJob:
-        """Wait, perhaps after a hold."""
-        hold(context["run_id"], "wait")
-        return super().wait(job, context)
+    @property
+    def delivery(self) -> Delivery:
+        """What becomes of the clips, perhaps after a hold."""
+        return HeldDelivery(**dataclasses.asdict(super().delivery))
 
 
 class SlowStore:

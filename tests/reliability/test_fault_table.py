@@ -6,10 +6,11 @@ What is expected stands in the table of ``docs/reliability.md``, so that it says
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import queue
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,14 +19,16 @@ from typing import Any
 
 import pytest
 import requests
-from airflow.providers.common.compat.sdk import AirflowFailException, Context
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.mp4 import read_metadata
+from airflow_provider_venice.generation.delivery import Delivery
+from airflow_provider_venice.generation.run import GenerationRun
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, run_task
+from airflow_provider_venice.storage import StoredVideo
+from tests.running import Tries, clips, run_task
 
 # The first cell waits for all of them.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -44,6 +47,8 @@ STATUSES = (400, 401, 402, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503
 FAULTS: dict[str, dict[str, Any]] = {
     # A 429 that names no reset would mean thirty seconds of silence.
     **{str(status): {"status": status, "headers": {"retry-after": "0"}} for status in STATUSES},
+    "503 MODEL_OFFLINE": {"status": 503, "body": {"error": {"code": "MODEL_OFFLINE", "message": "offline"}}},
+    "html 404": {"html": True, "status": 404},
     "503 after the act": {"status": 503, "act": True},
     "drop_before": {"drop_before": True},
     "drop_after": {"drop_after": True},
@@ -80,7 +85,7 @@ STEPS: dict[str, list[Way]] = {
     "check": [Way("models")],
     "price": [Way("quote")],
     "submit": [Way("queue"), Way("queue", PRIVATE)],
-    "look": [Way("retrieve", model, deferrable) for model in (INLINE, PRIVATE) for deferrable in (True, False)],
+    "poll": [Way("retrieve", model, deferrable) for model in (INLINE, PRIVATE) for deferrable in (True, False)],
     "download": [Way("retrieve"), Way("retrieve", deferrable=False)],
     "link": [Way("download", PRIVATE)],
     "delete": [Way("complete"), Way("revoke", PRIVATE)],
@@ -166,7 +171,7 @@ def cells() -> list[Cell]:
         for way in STEPS[step]
         for lasting in (False, True)
         # Only the answer that is the clip itself can tell that it has expired.
-        if not (fault == "expire" and step == "look" and way.model == PRIVATE)
+        if not (fault == "expire" and step == "poll" and way.model == PRIVATE)
     ]
 
 
@@ -203,16 +208,39 @@ class Venue:
         requests.delete(f"{self.venice.control_url}/faults", timeout=10).raise_for_status()
 
 
+@dataclass(frozen=True)
+class Interrupted(Delivery):
+    """A delivery, with something that happens between the wait and the download."""
+
+    between: Callable[[], object] = bool
+
+    def store(self, *arguments: Any) -> StoredVideo:
+        self.between()
+        return super().store(*arguments)
+
+
+class MinutesLater(GenerationRun):
+    """A run whose clips were submitted some time ago: within a minute, a 404 is no end."""
+
+    def _await_rest(self) -> None:
+        for clip in self._clips:
+            if clip.job is not None and clip.job.queued_at is not None:
+                clip.job = dataclasses.replace(clip.job, queued_at=clip.job.queued_at - 100)
+        super()._await_rest()
+
+
 class Generate(VeniceGenerateVideoOperator):
-    """The operator, with something that happens between its wait and its download."""
+    """The operator, with such a run and such a delivery."""
+
+    generation_class = MinutesLater
 
     def __init__(self, *, between: Callable[[], object], **arguments: Any) -> None:
         super().__init__(**arguments)
         self.between = between
 
-    def deliver(self, job: VideoJob | Mapping[str, Any], context: Context) -> dict[str, Any]:
-        self.between()
-        return super().deliver(job, context)
+    @property
+    def delivery(self) -> Delivery:
+        return Interrupted(**dataclasses.asdict(super().delivery), between=self.between)
 
 
 class Trial:
@@ -229,8 +257,8 @@ class Trial:
         venice, seen = self.venice, self.seen
         venice.reset()
         self.venue.connect(read_timeout=1 if self.cell.fault == "hang" else 30)
-        # A job that is done answers with its clip, which is not what most faults of a look are about.
-        stuck = self.cell.step == "look" and self.cell.lasting and self.cell.fault != "expire"
+        # A job that is done answers with its clip, which is not what most faults of a poll are about.
+        stuck = self.cell.step == "poll" and self.cell.lasting and self.cell.fault != "expire"
         venice.job_seconds = LATER if stuck else SOON
         if self.cell.step != "download":
             self._break()
@@ -247,10 +275,16 @@ class Trial:
             # A try that begins by itself, as after a lost worker.
             seen.after_retry = self._try(patience=20, faulty=False)
         if seen.errors[-1] is not None:
+            self._let_minutes_pass()
             self.tries.clear()
             seen.after_clear = self._try(patience=20, faulty=False)
         seen.charges_after = len(venice.journal.charges)
         return seen
+
+    def _let_minutes_pass(self) -> None:
+        entry = self.tries.store.get("venice_submission") or {}
+        if entry.get("job"):
+            entry["job"]["queued_at"] -= 100
 
     def _break(self) -> None:
         times = None if self.cell.lasting else 1
@@ -261,7 +295,7 @@ class Trial:
         download = faulty and self.cell.step == "download"
         late = download and (self.cell.lasting or not self.seen.errors)
         if download:
-            self.venue.heal()  # or the looks of this try would meet what the last one's download met
+            self.venue.heal()  # or the polls of this try would meet what the last one's download met
         task = Generate(
             task_id="generate",
             venice_conn_id=self.venue.conn_id,
@@ -288,7 +322,7 @@ class Trial:
         journal = self.venice.journal
         assert journal.unread_deletions == []
         assert journal.deletion_requests == []
-        files = list(self.path.parent.iterdir())
+        files = clips(self.path.parent)
         assert files == ([self.path] if delivered else [])
         if delivered:
             with self.path.open("rb") as file:

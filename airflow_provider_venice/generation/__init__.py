@@ -1,0 +1,1 @@
+"""One run over a task's requests: what buying, waiting and delivering take, below the operators."""

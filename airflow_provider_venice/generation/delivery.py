@@ -1,0 +1,220 @@
+"""From a finished job to a file in its place, a record of it, and nothing left at the vendor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
+from airflow_provider_venice.generation.ledger import Ledger
+from airflow_provider_venice.generation.manifest import describe_delivery, write_manifest
+from airflow_provider_venice.xcoms import JOB_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_venice.hooks.venice import VeniceHook
+    from airflow_provider_venice.reservations import Owner
+    from airflow_provider_venice.storage import StoredVideo
+
+_INDEX = re.compile(r"\{index(?::(0?\d+))?\}")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """
+    What becomes of finished clips.
+
+    :param output_path: where they go: a path, or for a list a list of paths, or one with ``{index}`` in it.
+    :param overwrite: whether a file that is already there may be replaced.
+    :param delete_media: whether to delete a clip at Venice once its file is stored and checked.
+    :param manifest: whether to write a record beside each clip.
+    """
+
+    output_path: Any
+    overwrite: bool
+    delete_media: bool
+    manifest: bool
+
+    def targets(self, count: int, *, is_list: bool) -> list[Any]:
+        """
+        Return where each clip goes.
+
+        :param count: how many clips there are.
+        :param is_list: whether they are those of a list.
+        :raises VeniceRequestError: when there are not as many different paths as clips.
+        """
+        given = self.output_path
+        if not is_list:
+            return [given]
+        if isinstance(given, (list, tuple)):
+            paths = list(given)
+        elif _INDEX.search(str(given)):
+            paths = [_indexed(str(given), position) for position in range(count)]
+        else:
+            raise VeniceRequestError(
+                f"output_path is {str(given)!r} for {count} clips; give a list of paths, or put {{index}} into the one",
+                fields={"output_path": "one for many"},
+            )
+        different = len({str(path) for path in paths})
+        if len(paths) != count or different != count:
+            raise VeniceRequestError(
+                f"output_path has {different} different paths for {count} clips; give one for each",
+                fields={"output_path": "not one for each"},
+            )
+        return paths
+
+    def reserve(self, target: Any, owner: Owner) -> None:
+        """
+        Reserve a target, so that no other task buys a clip for it.
+
+        :raises VeniceRequestError: when nothing can be stored there, or another task has it.
+        """
+        from airflow_provider_venice import reservations
+
+        reservations.reserve(target, owner, overwrite=self.overwrite)
+
+    def release(self, target: Any, owner: Owner) -> None:
+        """Give a target back for which nothing was bought."""
+        from airflow_provider_venice import reservations
+
+        reservations.release(target, owner)
+
+    def store(
+        self, hook: VeniceHook, job: VideoJob, target: Any, owner: Owner, ledger: Ledger, log: Any
+    ) -> StoredVideo:
+        """
+        Download a clip to its target, or find it where an earlier try has put it.
+
+        :param job: the finished job, its private link readable.
+        :param owner: who stores it.
+        :param ledger: what the task remembers of the clip.
+        :raises VeniceError: when no whole file could be stored.
+        """
+        from airflow_provider_venice import reservations
+
+        stored = _already_stored(ledger, job)
+        if stored is not None:
+            log.info("%s is stored already, whole: %s", job, stored.path)
+        else:
+            self.reserve(target, owner)
+            stored = hook.download(
+                job,
+                target,
+                overwrite=self.overwrite,
+                # Invariant: what is found under the name can be told from any other file. A crash right after this
+                # note leaves no file, and a digest that nothing matches: the next try downloads.
+                before_publish=lambda file: ledger.note_delivery(job, file.to_dict()),
+            )
+        reservations.mark_stored(target, owner)
+        return stored
+
+    def record(self, context: Context, job: VideoJob, stored: StoredVideo, log: Any) -> dict[str, Any]:
+        """Return the record of a stored clip, and write it where a manifest is asked for."""
+        record = describe_delivery(context, job, stored.to_dict())
+        if self.manifest:
+            log.info("Wrote %s", write_manifest(stored.path, record))
+        return record
+
+    def clean_up(self, hook: VeniceHook, job: VideoJob, log: Any) -> None:
+        """Delete a stored clip at Venice if asked to; a failure here is not one of the task."""
+        if not self.delete_media:
+            return
+        try:
+            found = hook.delete_media(job)
+        except VeniceError as error:
+            log.warning("The media of %s could not be deleted at Venice: %s", job, error)
+        else:
+            log.info("The media of %s %s at Venice", job, "was deleted" if found else "was already gone")
+
+
+def deliver(
+    job: VideoJob | Mapping[str, Any],
+    delivery: Delivery,
+    hook: VeniceHook,
+    context: Context,
+    *,
+    log: Any,
+    outlets: Iterable[Any],
+) -> dict[str, Any]:
+    """
+    Bring home a finished clip that another task has bought.
+
+    :param job: the job, or its dictionary.
+    :param delivery: what becomes of it.
+    :return: plain JSON: ``path``, ``size``, ``sha256``, ``metadata`` and ``job``.
+    :raises VeniceError: when no whole file could be stored.
+    """
+    from airflow_provider_venice.hooks.sealing import seal, unseal
+
+    finished = unseal(job)
+    owner, ledger, target = owner_of(context, None), Ledger(context), delivery.output_path
+    try:
+        stored = delivery.store(hook, finished, target, owner, ledger, log)
+    except Exception:
+        delivery.release(target, owner)
+        raise
+    record = delivery.record(context, finished, stored, log)
+    # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves a file,
+    # and a clip at Venice that the next try deletes.
+    context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None))
+    delivery.clean_up(hook, finished, log)
+    tell_outlets(context, outlets, record)
+    return {**stored.to_dict(), "job": seal(finished)}
+
+
+def owner_of(context: Context, position: int | None) -> Owner:
+    """
+    Return who reserves a target.
+
+    :param context: the task's context.
+    :param position: which of the task's clips, where it makes several.
+    """
+    from airflow_provider_venice.reservations import Owner
+
+    ti = context["ti"]
+    return Owner(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, position)
+
+
+def job_entry(job: VideoJob, stored: StoredVideo | None, noted: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Return what the XCom ``venice_job`` has of a job: the job, its link encrypted, and under ``delivery`` its file.
+
+    :param stored: the file, where it is stored.
+    :param noted: the file that an earlier try has stored, or was about to.
+    """
+    from airflow_provider_venice.hooks.sealing import seal
+
+    file = noted if stored is None else stored.to_dict()
+    return {**seal(job), **({} if file is None else {"delivery": {**file, "is_stored": stored is not None}})}
+
+
+def tell_outlets(context: Context, outlets: Any, record: Mapping[str, Any]) -> None:
+    """Put a record into the extra of the asset events of a task."""
+    from airflow.sdk import Asset
+
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(record)
+
+
+def _indexed(path: str, position: int) -> str:
+    return _INDEX.sub(lambda found: format(position, found[1] or ""), path)
+
+
+def _already_stored(ledger: Ledger, job: VideoJob) -> StoredVideo | None:
+    """Return the file of an earlier try, wherever that has put it: the digest tells it from any other."""
+    from airflow_provider_venice import storage
+
+    noted = ledger.delivery(job)
+    if noted is None:
+        return None
+    try:
+        stored = storage.existing_video(noted["path"])
+    except VeniceRequestError:
+        # Something else is there, or it cannot be read: the download decides what becomes of it.
+        return None
+    return stored if stored is not None and stored.sha256 == noted["sha256"] else None

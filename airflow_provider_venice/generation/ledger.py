@@ -1,0 +1,185 @@
+"""What a task remembers of one clip from one try to the next, so that no try pays twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission
+from airflow_provider_venice.hooks.task_store import task_store
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_venice.api.model import VideoJob
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    The last submission of a clip. Without a job it is an intent: it may have been sent and charged, unless refused.
+
+    :param fingerprint: of the request, see :mod:`airflow_provider_venice.api.fingerprint`.
+    :param model: the model that was asked for.
+    :param sent_at: epoch seconds.
+    :param max_tries: the task instance's, when a try last settled this. A clear changes it, a retry does not.
+    :param clear_number: how often tasks of the run had been cleared by then, ``None`` where Airflow does not say.
+    :param cost: the quoted US dollars as text, ``None`` where Venice gave no price.
+    :param job: the job as it may be stored, its private link encrypted.
+    :param failure: why the job ended without a video; without a job, why Venice refused the request.
+    :param refunded: whether the charge for a job that failed came back.
+    :param costs_nothing: whether it came back, and another submission of the same request may succeed.
+    :param doubt_reported: whether the log and the XCom of a try have said that the outcome of an intent is unknown.
+    :param spent: US dollars, as text, that earlier submissions of this clip have cost and that did not come back.
+    :param unpriced: how many such submissions had no quote, and count at the price of the next one.
+    """
+
+    fingerprint: str
+    model: str
+    sent_at: float
+    max_tries: int
+    clear_number: int | None = None
+    cost: str | None = None
+    job: Mapping[str, Any] | None = None
+    failure: str | None = None
+    refunded: bool = False
+    costs_nothing: bool = False
+    doubt_reported: bool = False
+    spent: str = "0"
+    unpriced: int = 0
+
+    @property
+    def is_doubt(self) -> bool:
+        """Whether nobody knows if it was accepted and charged."""
+        return self.job is None and self.failure is None
+
+    @property
+    def price(self) -> str:
+        """What it costs, for people."""
+        return "at an unknown price" if self.cost is None else f"for ${self.cost}"
+
+    @property
+    def sent(self) -> str:
+        """When it was sent, for people."""
+        return time.strftime("%F %T UTC", time.gmtime(self.sent_at))
+
+    def carried(self) -> tuple[str, int]:
+        """Return ``spent`` and ``unpriced`` for the next submission of the same clip: those of this one included."""
+        is_charged = self.is_doubt or (self.job is not None and not self.refunded)
+        if not is_charged:
+            return self.spent, self.unpriced
+        if self.cost is None:
+            return self.spent, self.unpriced + 1
+        return str(Decimal(self.spent) + Decimal(self.cost)), self.unpriced
+
+    def charged(self, price: Decimal) -> Decimal:
+        """
+        Return the US dollars that the clip has cost so far; a submission in doubt counts as charged.
+
+        :param price: what a submission without a quote counts for.
+        """
+        spent, unpriced = self.carried()
+        return Decimal(spent) + unpriced * price
+
+    def doubt(self, reason: str) -> VeniceAmbiguousSubmission:
+        """
+        Return the error for an intent whose outcome nobody knows.
+
+        :param reason: why nobody knows.
+        """
+        return VeniceAmbiguousSubmission(
+            f"a submission to model {self.model!r} of {self.sent}, {self.price}, may have been accepted and charged, "
+            f"but no job id came back: {reason}. It is not sent again by itself. Look at the usage page of the Venice "
+            "account for a charge at that time. If there is none, clear the task to submit it again; "
+            "on_ambiguous='resubmit' does that without asking",
+            model=self.model,
+            sent_at=self.sent_at,
+        )
+
+
+class Ledger:
+    """
+    One clip of the running task, as its tries know it.
+
+    :param context: the task's context.
+    :param position: which of the task's clips, where it makes several; from 0.
+    """
+
+    def __init__(self, context: Context, position: int | None = None) -> None:
+        self._store = task_store(context)
+        ti = context.get("ti")
+        self._max_tries: int = getattr(ti, "max_tries", 0) or 0
+        self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
+        suffix = "" if position is None else f"_{position}"
+        self._key, self._delivery_key = f"venice_submission{suffix}", f"venice_delivery{suffix}"
+
+    def read(self) -> Entry | None:
+        """Return the entry that an earlier try, or this one, has left."""
+        stored = self._store.get(self._key)
+        if stored is None:
+            return None
+        names = {field.name for field in dataclasses.fields(Entry)}
+        return Entry(**{name: value for name, value in stored.items() if name in names})
+
+    def new_entry(self, fingerprint: str, model: str, previous: Entry | None, **fields: Any) -> Entry:
+        """
+        Return an entry for a submission that is about to be made, not stored yet.
+
+        :param previous: the entry that it takes the place of.
+        :param fields: further fields of the entry.
+        """
+        spent, unpriced = ("0", 0) if previous is None else previous.carried()
+        entry = Entry(fingerprint, model, time.time(), self._max_tries, spent=spent, unpriced=unpriced, **fields)
+        return self.settled(entry)
+
+    def settled(self, entry: Entry) -> Entry:
+        """Return the entry as one that this try has dealt with: the tries that follow are no clears."""
+        return dataclasses.replace(entry, max_tries=self._max_tries, clear_number=self._clear_number)
+
+    def write(self, entry: Entry) -> None:
+        """Store an entry for the tries to come."""
+        self._store.set(self._key, dataclasses.asdict(entry))
+
+    def claim(self, intent: Entry) -> None:
+        """
+        Store the intent to submit, unless another try has done so.
+
+        :raises ConcurrentTry: when one has.
+        :raises TryReplaced: when this try is not the task's current one.
+        """
+        self._store.claim(self._key, dataclasses.asdict(intent))
+
+    def withdraw(self, previous: Entry | None) -> None:
+        """
+        Take back an intent that was refused: nothing was bought.
+
+        :param previous: the entry that the intent has taken the place of.
+        """
+        if previous is None:
+            self._store.delete(self._key)
+        else:
+            self.write(previous)
+
+    def was_cleared_since(self, entry: Entry) -> Literal["yes", "no", "unknown"]:
+        """
+        Whether a user has cleared the task after that submission.
+
+        Only a clear changes ``max_tries``: to the tries so far plus ``retries``. That may be the same number, where the
+        task was running or ``retries`` was lowered. Then all that is known is whether some task of the run was cleared.
+        """
+        if self._max_tries != entry.max_tries:
+            return "yes"
+        return "no" if self._clear_number == entry.clear_number else "unknown"
+
+    def delivery(self, job: VideoJob) -> Mapping[str, Any] | None:
+        """Return the file that an earlier try has stored of ``job``, or was about to."""
+        stored = self._store.get(self._delivery_key)
+        return stored["video"] if stored is not None and stored["queue_id"] == job.queue_id else None
+
+    def note_delivery(self, job: VideoJob, video: Mapping[str, Any]) -> None:
+        """Remember which file ``job`` becomes, before it appears, so that it can be told from another later."""
+        self._store.set(self._delivery_key, {"queue_id": job.queue_id, "video": dict(video)})

@@ -1,0 +1,372 @@
+"""
+One run over a task's requests, from wherever an earlier try has left off. One clip is a list of one.
+
+In this order:
+
+1. ``_take_up``: what earlier tries have bought is read, and shown as an XCom. A doubt is reported at once.
+2. ``_receive``: what the trigger has found finished or failed.
+3. ``_store``: finished clips become files, then the XCom says so, then they may be deleted at Venice.
+4. ``_buy_missing``: check, price, reserve the targets, and submit one by one.
+5. ``_await_rest``: leave the others to the triggerer; the task comes back with what it has found, at 1.
+6. ``_results``: return the clips, or say which are missing, and whether another try may help.
+
+A crash between any two of them leaves to the next try what the ledger, the reservations and the files say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
+    VeniceError,
+    VeniceRateLimitError,
+    VeniceRequestError,
+    VideoGenerationError,
+)
+from airflow_provider_venice.generation import pricing
+from airflow_provider_venice.generation.clips import Clip, can_heal, raise_failures
+from airflow_provider_venice.generation.deferral import defer_for_rate_limit, defer_until_completed
+from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
+from airflow_provider_venice.generation.manifest import describe_failure, write_manifest
+from airflow_provider_venice.generation.submission import NotNoted, Submission
+from airflow_provider_venice.generation.terms import Terms
+from airflow_provider_venice.hooks.failures import told_how_to_collect
+from airflow_provider_venice.hooks.task_store import TryReplaced, is_replaced
+from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_venice.hooks.venice import VeniceHook
+
+#: Refusals that are about the one request; any other would meet the next one as well.
+_OF_ONE_REQUEST = (400, 404, 409, 410, 413, 422)
+
+#: After how many purchases the XCom of the jobs is pushed again.
+_SHOWN_EVERY = 10
+
+#: Longest wait for the rate limit in a worker, in seconds: about what it costs to start another one.
+_SHORT_WAIT = 3.0
+
+
+class GenerationRun:
+    """
+    One run of a task that buys clips.
+
+    :param terms: what the task's arguments say.
+    :param hook: talks to Venice.
+    :param context: the task's context.
+    :param log: the task's log.
+    :param outlets: the task's outlets, whose asset events get the records.
+    :param is_one_of_many: whether so many tasks may be about to submit that the rate limit would refuse some.
+    :param admission: once the rate limit has let it through: since when it has waited, and until when it may, in epoch
+        seconds.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        hook: VeniceHook,
+        context: Context,
+        *,
+        log: Any,
+        outlets: Iterable[Any] = (),
+        is_one_of_many: Callable[[], bool] = lambda: False,
+        admission: tuple[float, float] | None = None,
+    ) -> None:
+        self._terms = terms
+        self._hook = hook
+        self._context = context
+        self._log = log
+        self._outlets = outlets
+        self._is_one_of_many = is_one_of_many
+        self._admission = admission
+        self._clips: list[Clip] = []
+
+    def execute(self, event: Mapping[str, Any] | None = None) -> Any:
+        """
+        Take up what was bought, buy what is missing, wait, and store what has finished.
+
+        :param event: what the trigger has sent, where the task has waited in the triggerer.
+        :return: plain JSON: for each clip its file and job, or its job where the task stores none; not in a list
+            where the task was given one request.
+        :raises VeniceError: when some are missing; its ``can_heal`` says whether another try may help.
+        """
+        self._clips = self._make_clips()
+        self._take_up(is_new_try=event is None and self._admission is None)
+        self._receive(event)
+        self._store([clip for clip in self._clips if clip.is_finished])
+        self._buy_missing()
+        if self._terms.wait:
+            self._await_rest()
+        return self._results()
+
+    def _make_clips(self) -> list[Clip]:
+        terms = self._terms
+        count = len(terms.requests)
+        targets = [None] * count if terms.delivery is None else terms.delivery.targets(count, is_list=terms.is_list)
+        return [
+            Clip(
+                Submission(terms, self._hook, self._context, position, self._log),
+                owner_of(self._context, position if terms.is_list else None),
+                target,
+            )
+            for position, target in enumerate(targets)
+        ]
+
+    # Taking up what is there
+
+    def _take_up(self, *, is_new_try: bool) -> None:
+        for clip in self._clips:
+            try:
+                clip.job = clip.submission.take_up(announce=is_new_try)
+            except VeniceError as error:
+                clip.error = error
+            if clip.job is not None and self._terms.delivery is not None:
+                clip.noted = clip.submission.ledger.delivery(clip.job)
+                # One that was delivered may be deleted at the vendor by now, and has nothing to wait for.
+                clip.is_finished = clip.noted is not None
+        if not is_new_try:
+            return
+        if not any(clip.submission.entry for clip in self._clips) and is_replaced(self._context["ti"]):
+            # Such a try is shown an empty store, whatever is in it.
+            raise TryReplaced("nothing was submitted")
+        # Airflow has dropped what the last try has pushed.
+        self._show()
+        if any(clip.is_doubtful for clip in self._clips):
+            self._stop_buying([clip for clip in self._clips if clip.is_missing])
+
+    def _receive(self, event: Mapping[str, Any] | None) -> None:
+        """Take in what the trigger has found of the jobs."""
+        from airflow_provider_venice.hooks.sealing import unseal
+        from airflow_provider_venice.triggers.events import job_outcomes
+
+        outcomes = {} if event is None else {job.queue_id: (job, error) for job, error in job_outcomes(event)}
+        for clip in self._clips:
+            if clip.job is None or clip.job.queue_id not in outcomes:
+                continue
+            polled, error = outcomes[clip.job.queue_id]
+            if error is None:
+                clip.job, clip.is_finished = unseal(polled), True
+            elif not clip.is_finished:
+                self._fail(clip, error)
+
+    def _show(self) -> None:
+        """Push what was bought: for people, and for VeniceRecoverVideosOperator when the task is killed."""
+        shown = [job_entry(clip.job, clip.stored, clip.noted) for clip in self._clips if clip.job is not None]
+        if shown:
+            self._context["ti"].xcom_push(key=JOB_KEY, value=shown if self._terms.is_list else shown[0])
+
+    # Buying
+
+    def _buy_missing(self) -> None:
+        missing = [clip for clip in self._clips if clip.is_missing]
+        if not missing:
+            return
+        if any(clip.is_doubtful for clip in self._clips):
+            self._stop_buying(missing)
+            return
+        try:
+            requests, costs = self._check(missing)
+            self._reserve(missing)
+        except VeniceError as error:
+            if not any(clip.job for clip in self._clips):
+                raise
+            self._leave(missing, str(error), error)
+            return
+        try:
+            for number, (clip, request, cost) in enumerate(zip(missing, requests, costs, strict=True), 1):
+                if not self._buy(clip, request, cost):
+                    self._stop_buying(missing[number:])
+                    break
+                if number % _SHOWN_EVERY == 0:
+                    self._show()
+        finally:
+            # Also before a wait for the rate limit, which keeps the reservations.
+            self._show()
+        self._release([clip for clip in missing if clip.job is None and not clip.is_doubtful])
+
+    def _check(self, clips: Sequence[Clip]) -> tuple[list[VideoRequest], list[Decimal | None]]:
+        """Return the requests and their prices, all of them checked, before the first is bought."""
+        requests = [clip.submission.request for clip in clips]
+        if self._terms.validate:
+            pricing.check_requests(self._hook, requests, self._log)
+        try:
+            quotes = pricing.quote_requests(self._hook, requests)
+        except VeniceError as error:
+            if self._terms.budget.needs_price:
+                raise
+            self._log.warning("The price is not known, and no budget is set: %s", error)
+            return requests, [None] * len(requests)
+        prices = {id(clip): quote.estimated_cost for clip, quote in zip(clips, quotes, strict=True)}
+        highest = max(prices.values())
+        spent = sum((clip.submission.charged(prices.get(id(clip), highest)) for clip in self._clips), Decimal(0))
+        what = f"the batch of {len(self._clips)} clips" if self._terms.is_list else "the clip"
+        pricing.check_budget(self._terms.budget, self._hook, quotes, what, spent)
+        return requests, [quote.estimated_cost for quote in quotes]
+
+    def _reserve(self, clips: Sequence[Clip]) -> None:
+        """Reserve the targets of all, before the first is bought; on failure, of none."""
+        if self._terms.delivery is None:
+            return
+        for number, clip in enumerate(clips):
+            try:
+                self._terms.delivery.reserve(clip.target, clip.owner)
+            except Exception:
+                self._release(clips[:number])
+                raise
+
+    def _release(self, clips: Iterable[Clip]) -> None:
+        for clip in clips:
+            if self._terms.delivery is not None:
+                self._terms.delivery.release(clip.target, clip.owner)
+
+    def _buy(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> bool:
+        """Buy one clip; whether the next may be tried."""
+        try:
+            clip.job = self._submit(clip, request, cost)
+        except NotNoted as error:
+            clip.job, clip.error = error.job, error
+            self._log.error("%s: %s", clip.submission, error)
+            return False
+        except VeniceError as error:
+            clip.error = error
+            self._log.error("%s: %s", clip.submission, error)
+            if isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST and not error.can_heal:
+                clip.submission.refused(request, error)
+                return True
+            return isinstance(error, VeniceRequestError)
+        return True
+
+    def _submit(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> VideoJob:
+        """Submit a clip; where the rate limit asks for a wait, leave that to the triggerer and come back."""
+        if not self._terms.deferrable:
+            return clip.submission.buy(request, cost, None)
+        if self._admission is None and self._is_one_of_many():
+            self._wait_for_rate_limit(None)
+        try:
+            return clip.submission.buy(request, cost, _SHORT_WAIT)
+        except VeniceRateLimitError as error:
+            self._log.info("%s", error)
+            self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))
+
+    def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
+        self._log.info("Waiting in the triggerer until the rate limit admits the submission; nothing was sent yet")
+        defer_for_rate_limit(self._terms, self._admission, refused_until)
+
+    def _stop_buying(self, rest: Sequence[Clip]) -> None:
+        """Buy no more after a failure that would meet the others, too, or that leaves a doubt."""
+        doubtful = [clip for clip in self._clips if clip.is_doubtful]
+        if doubtful:
+            self._leave(rest, "another submission is in doubt", doubtful[0].error)
+            self._report_doubts(doubtful)
+        elif rest:
+            failed = next(clip for clip in reversed(self._clips) if clip.error is not None)
+            self._leave(rest, f"{failed.submission} failed: {failed.error}", failed.error)
+
+    def _leave(self, clips: Sequence[Clip], reason: str, cause: Exception | None) -> None:
+        for clip in clips:
+            error = VeniceError(f"not submitted, because {reason}")
+            error.can_heal = cause is not None and can_heal(cause)
+            clip.error = error
+        if clips and self._terms.is_list:
+            self._log.error("%d clips are not submitted, because %s", len(clips), reason)
+
+    def _report_doubts(self, clips: Sequence[Clip]) -> None:
+        """Say what is in doubt, in the log and the XCom, before any wait; then a clear is a person's answer to it."""
+        for clip in clips:
+            self._log.error("%s: %s", clip.submission, clip.error)
+        self._push_results()
+        # Invariant: noted as reported only after it was. A crash right here leaves a doubt that the next try reports.
+        for clip in clips:
+            clip.submission.report_doubt()
+
+    # Waiting
+
+    def _await_rest(self) -> None:
+        """Leave the jobs that are still running to the triggerer, or wait for them here, one after the other."""
+        rest = [clip for clip in self._clips if clip.job is not None and not clip.is_finished and clip.error is None]
+        jobs = [clip.job for clip in rest if clip.job is not None]
+        deadline = time.time() + self._terms.timeout
+        if jobs and self._terms.deferrable:
+            defer_until_completed(self._terms, jobs, deadline)
+        for clip, job in zip(rest, jobs, strict=True):
+            try:
+                with told_how_to_collect(job, self._log):
+                    clip.job = self._hook.wait_for_completion(
+                        job, self._terms.poll_interval, max(0.0, deadline - time.time())
+                    )
+            except VeniceError as error:
+                self._fail(clip, error)
+            else:
+                clip.is_finished = True
+                self._store([clip])
+
+    # Delivering
+
+    def _store(self, clips: Sequence[Clip]) -> None:
+        """Bring finished clips home."""
+        if self._terms.delivery is None:
+            return
+        for clip in clips:
+            self._store_one(clip)
+        stored = [clip for clip in clips if clip.stored is not None]
+        if stored and self._terms.delivery.delete_media:
+            # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves
+            # a file, and a clip at Venice that the next try deletes.
+            self._show()
+            for clip in stored:
+                assert clip.job is not None
+                self._terms.delivery.clean_up(self._hook, clip.job, self._log)
+
+    def _store_one(self, clip: Clip) -> None:
+        delivery, job = self._terms.delivery, clip.job
+        assert delivery is not None
+        assert job is not None
+        try:
+            with told_how_to_collect(job, self._log):
+                stored = delivery.store(self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log)
+                clip.record = delivery.record(self._context, job, stored, self._log)
+                clip.stored = stored
+        except Exception as error:
+            # The others are worth as much: go on, and fail in the end.
+            self._log.error("%s: %s", clip.submission, error)
+            clip.error = error
+
+    def _fail(self, clip: Clip, error: VeniceError) -> None:
+        """Take in that a job has no video, or that nobody knows yet."""
+        clip.error = error
+        if isinstance(error, VideoGenerationError) and clip.job is not None:
+            consequence = clip.submission.failed(clip.job, error)
+            record = describe_failure(self._context, clip.job, error)
+            error.args = (f"{str(error).rstrip('.')}{consequence}",)
+            self._release([clip])
+            if self._terms.delivery is not None and self._terms.delivery.manifest:
+                try:
+                    self._log.info("Wrote %s", write_manifest(clip.target, record))
+                except Exception as problem:
+                    # What was bought, and whether it was refunded, matters more than the record of it.
+                    self._log.error("The record of %s could not be written: %s", clip.job, problem)
+        self._log.error("%s: %s", clip.submission, error)
+
+    # What comes of it
+
+    def _results(self) -> Any:
+        """Return the clips, or say which are missing."""
+        if any(clip.error for clip in self._clips):
+            self._push_results()
+            raise_failures(self._clips, is_list=self._terms.is_list)
+        records = [clip.record for clip in self._clips if clip.record is not None]
+        if self._terms.delivery is not None:
+            tell_outlets(self._context, self._outlets, {"videos": records} if self._terms.is_list else records[0])
+        results = [clip.result() for clip in self._clips]
+        return results if self._terms.is_list else results[0]
+
+    def _push_results(self) -> None:
+        self._context["ti"].xcom_push(key=RESULTS_KEY, value=[clip.outcome() for clip in self._clips])

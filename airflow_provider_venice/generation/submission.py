@@ -1,0 +1,303 @@
+"""
+Buying one clip, once.
+
+In this order, so that a crash at any point leaves what the next try can go on from:
+
+1. ``take_up``: what an earlier try has bought is taken up; what is in doubt is left to a person.
+2. everything about the request is computed; what fails here has sent nothing.
+3. the intent is stored (``Ledger.claim``). A crash after this line leaves a doubt.
+4. the submission is sent. It is charged when Venice accepts it.
+5. the job is stored. A crash before this line leaves a doubt, a crash after it a job to take up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from airflow_provider_venice.api.fingerprint import fingerprint, same_request
+from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceError,
+    VeniceRequestError,
+    VideoGenerationError,
+)
+from airflow_provider_venice.generation.ledger import Entry, Ledger
+from airflow_provider_venice.generation.terms import Terms
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_venice.hooks.venice import VeniceHook
+
+
+class NotNoted(VeniceError):
+    """
+    A clip was bought, and could not be noted.
+
+    :param job: the job.
+    :param cause: why.
+    """
+
+    def __init__(self, job: VideoJob, cause: Exception) -> None:
+        super().__init__(
+            f"{job} was bought, but could not be noted ({cause}). Do NOT clear this task: that would buy another. "
+            + job.how_to_collect
+        )
+        self.job = job
+
+
+class Submission:
+    """
+    One clip that a task buys, or has bought in an earlier try.
+
+    :param terms: what the task's arguments say.
+    :param hook: sends.
+    :param context: the task's context.
+    :param position: which of the requests; from 0.
+    :param log: the task's log.
+    """
+
+    def __init__(self, terms: Terms, hook: VeniceHook, context: Context, position: int, log: Any) -> None:
+        self._terms = terms
+        self._hook = hook
+        self._given = terms.requests[position]
+        self._log = log
+        self._name = f"request[{position}]" if terms.is_list else "the clip"
+        self.ledger = Ledger(context, position if terms.is_list else None)
+        #: The last entry that was read or written.
+        self.entry: Entry | None = None
+
+    def __str__(self) -> str:
+        return self._name
+
+    @property
+    def request(self) -> VideoRequest:
+        """
+        What to buy.
+
+        :raises VeniceRequestError: naming every field that is unknown or wrong.
+        """
+        try:
+            return self._terms.read_request(self._given)
+        except VeniceRequestError as error:
+            if not self._terms.is_list:
+                raise
+            raise VeniceRequestError(f"{self}: {error}", fields=error.fields, can_heal=error.can_heal) from error
+
+    def charged(self, price: Decimal) -> Decimal:
+        """
+        Return the US dollars that earlier submissions of this clip have cost.
+
+        :param price: what one that nobody has priced counts for.
+        """
+        return Decimal(0) if self.entry is None else self.entry.charged(price)
+
+    def take_up(self, *, announce: bool = True) -> VideoJob | None:
+        """
+        Return the clip that an earlier try has bought; ``None`` when one is to be bought.
+
+        :param announce: whether to log that it is taken up.
+        :raises VeniceAmbiguousSubmission: when an earlier try may have bought one. It is not reported yet.
+        :raises VeniceError: when it has failed, and nobody has cleared the task since.
+        """
+        past = self.entry = self.ledger.read()
+        if past is None:
+            return None
+        cleared = self.ledger.was_cleared_since(past)
+        if cleared == "unknown":
+            self._log.info(
+                "A task of this run was cleared since %s was submitted. Airflow does not say which; this is taken for "
+                "a retry. If you have cleared this task, clear it once more",
+                self,
+            )
+        if past.job is None:
+            self._settle_intent(past, cleared=cleared == "yes")
+            return None
+        from airflow_provider_venice.hooks.sealing import unseal
+
+        job = unseal(past.job)
+        if not self._is_wanted(past, job, cleared=cleared == "yes"):
+            return None
+        self._compare_request(past, job, cleared=cleared == "yes")
+        settled = self.ledger.settled(dataclasses.replace(past, failure=None))
+        if settled != past:
+            self._write(settled)
+        if announce:
+            self._log.info(
+                "Taking up %s, bought %s at %s; nothing is paid%s",
+                job,
+                past.price,
+                past.sent,
+                ". To buy another clip when the task is cleared, set on_clear='resubmit'" if cleared == "yes" else "",
+            )
+        return job
+
+    def buy(self, request: VideoRequest, cost: Decimal | None, max_wait: float | None) -> VideoJob:
+        """
+        Submit the clip, with a note of it before and after.
+
+        :param request: what to buy.
+        :param cost: US dollars, ``None`` where that is not known.
+        :param max_wait: longest wait for the rate limit, in seconds; ``None`` for the connection's setting.
+        :raises VeniceAmbiguousSubmission: when it may have been bought, but the answer was lost.
+        :raises VeniceError: when Venice refused; nothing was bought.
+        """
+        # Whatever can fail about the request fails here, where nothing was sent and nothing is in doubt.
+        send = self._hook.prepare(request)
+        described = request.describe()
+        previous = self.entry
+        intent = self.ledger.new_entry(
+            fingerprint(request), request.model, previous, cost=None if cost is None else str(cost)
+        )
+        # Invariant: no submission leaves without a stored intent. A crash right after this line leaves an intent that
+        # was never sent: a doubt that costs a person a look, and no money.
+        self.ledger.claim(intent)
+        try:
+            job = send(max_wait)
+        except VeniceAmbiguousSubmission as error:
+            self.entry = intent
+            doubt = intent.doubt(str(error.__cause__ or error))
+            doubt.can_heal = self._terms.on_ambiguous == "resubmit"
+            raise doubt from error
+        except VeniceError:
+            self.ledger.withdraw(previous)
+            raise
+        # Invariant: between the answer and this note stands nothing that can fail on a user's value. A crash right
+        # here leaves a charged job whose id is gone: the next try finds the intent, and stops in doubt.
+        return self._note(intent, job, described)
+
+    def report_doubt(self) -> None:
+        """Remember that a doubt was reported; a clear from here on is a person's answer to it."""
+        if self.entry is not None and self.entry.is_doubt:
+            self._write(self.ledger.settled(dataclasses.replace(self.entry, doubt_reported=True)))
+
+    def refused(self, request: VideoRequest, error: VeniceError) -> None:
+        """Remember that Venice does not sell this clip, so that it is not asked again before the task is cleared."""
+        self._write(self.ledger.new_entry(fingerprint(request), request.model, self.entry, failure=str(error)))
+
+    def failed(self, job: VideoJob, error: VideoGenerationError) -> str:
+        """
+        Remember that the vendor's job has failed: a retry must not wait for it again, nor buy another one unasked.
+
+        :return: what that means for money, and what a clear will do.
+        """
+        past = self.entry
+        if past is None or past.job is None or past.job["queue_id"] != job.queue_id:
+            return ""
+        refunded = error.credits_refunded is True
+        self._write(dataclasses.replace(past, failure=str(error), refunded=refunded, costs_nothing=error.costs_nothing))
+        return self._consequence()
+
+    def _consequence(self) -> str:
+        """Return what a failed job has cost, and what a clear of the task will do."""
+        past = self.entry
+        assert past is not None
+        if past.refunded:
+            return ". Nothing was paid for it"
+        price = "at the price of that moment" if past.cost is None else f"for about ${past.cost}"
+        return (
+            f". It was bought {past.price}, and Venice has not said that the charge came back. A clear of the task "
+            f"asks Venice once more and, if the clip has failed indeed, buys another one {price}; max_cost counts both"
+        )
+
+    def _settle_intent(self, past: Entry, *, cleared: bool) -> None:
+        """
+        Return only if the clip is to be submitted, or submitted again.
+
+        :raises VeniceAmbiguousSubmission: when nobody who knew of the doubt has cleared the task.
+        :raises VeniceError: when Venice has refused this very request, and nobody has cleared the task.
+        """
+        if past.failure is not None:
+            if not cleared and self._is_same(past) is not False:
+                raise VeniceError(
+                    f"{past.failure}. It is asked for again when the request changes, or the task is cleared"
+                )
+            return
+        if self._terms.on_ambiguous != "resubmit" and not (cleared and past.doubt_reported):
+            raise past.doubt("the try that sent it ended before it could say")
+        self._log.warning(
+            "The submission of %s, %s, may have been accepted. %s may be submitted again all the same: %s",
+            past.sent,
+            past.price,
+            self,
+            "the task was cleared" if cleared else "on_ambiguous='resubmit'",
+        )
+
+    def _is_wanted(self, past: Entry, job: VideoJob, *, cleared: bool) -> bool:
+        """
+        Whether the job that was bought is to be taken up; else another one is bought.
+
+        :raises VeniceError: when it has failed, was not refunded, and nobody has cleared the task.
+        """
+        resubmit = self._terms.on_clear == "resubmit"
+        if past.failure is None:
+            if cleared and resubmit:
+                self._log.warning("The task was cleared: another clip is bought beside %s, bought %s", job, past.price)
+            return not (cleared and resubmit)
+        if not cleared and not past.costs_nothing:
+            raise VeniceError(f"{past.failure.rstrip('.')}{self._consequence()}")
+        if past.costs_nothing or resubmit or not self._is_there(job):
+            self._log.warning("%s has ended without a video: another clip is bought", job)
+            return False
+        return True
+
+    def _is_same(self, past: Entry) -> bool | None:
+        """Whether the request is the one of an entry; ``None`` where that cannot be known."""
+        try:
+            return same_request(past.fingerprint, self.request)
+        except VeniceRequestError as error:
+            self._log.warning("%s", error)
+            return False
+
+    def _compare_request(self, past: Entry, job: VideoJob, *, cleared: bool) -> None:
+        """
+        Tell whether the request is still the one that the job was bought for.
+
+        :raises VeniceRequestError: when a person has cleared the task with another request: the old clip
+            under a new name would be as wrong as another bill that nobody wanted.
+        """
+        if self._is_same(past) is not False:
+            return
+        if cleared:
+            raise VeniceRequestError(
+                f"the request is not the one that {job} was bought for. Set on_clear='resubmit' to buy a clip for the "
+                "new request, or restore the old one to take up what was bought"
+            )
+        self._log.warning("The request is not the one that %s was bought for; it is taken up all the same", job)
+
+    def _is_there(self, job: VideoJob) -> bool:
+        """Poll a job once more that was taken for ended: buying another one for it should not rest on old answers."""
+        try:
+            self._hook.poll(job)
+        except VideoGenerationError as error:
+            self._log.info("%s", error)
+            return False
+        return True
+
+    def _write(self, entry: Entry) -> None:
+        self.ledger.write(entry)
+        self.entry = entry
+
+    def _note(self, intent: Entry, job: VideoJob, described: dict[str, Any]) -> VideoJob:
+        """Store the job that was just paid for, and return it with what was asked for."""
+        from airflow_provider_venice.hooks.sealing import seal
+
+        cost = None if intent.cost is None else float(intent.cost)
+        bought = dataclasses.replace(job, request=described, estimated_cost=cost)
+        try:
+            entry = dataclasses.replace(intent, job=seal(bought))
+            for attempt in tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(5), wait=tenacity.wait_exponential(max=10), reraise=True
+            ):
+                with attempt:
+                    self._write(entry)
+        except Exception as error:
+            raise NotNoted(bought, error) from error
+        self._hook.announce(job)
+        return bought
