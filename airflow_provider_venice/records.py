@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -17,7 +17,11 @@ from airflow_provider_venice.places import LocalPlace, ObjectPlace
 #: fsspec's own ``mode="create"`` looks first and writes then, which two writers can pass.
 _CONDITIONAL_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 
-#: Shortest pause, in seconds, after which a writer reads back what it wrote to a store without such a condition.
+#: The one server of S3 that is known to accept one of several conditional puts. Others may not: of two at one moment,
+#: OpenStack Swift accepts both. Google and Azure have a protocol of their own, and keep the condition.
+_EXACT_S3 = re.compile(r"https://([\w-]+\.)*amazonaws\.com(\.cn)?/?")
+
+#: Shortest pause, in seconds, after which a writer reads back what it wrote where the condition is not certain.
 _PAUSE = 1.0
 
 #: Pause as a multiple of the time that the writer's own look and write took.
@@ -110,7 +114,7 @@ class ObjectRecord:
     def __init__(self, place: ObjectPlace, key: str) -> None:
         self.fs: Any = place.fs
         self.key = key
-        self.is_conditional = place.path.protocol in _CONDITIONAL_PUT
+        self.protocol: str = place.path.protocol
         self.name = f"{str(place).rpartition('/')[0]}/{key.rpartition('/')[2]}"
 
     def __str__(self) -> str:
@@ -128,7 +132,7 @@ class ObjectRecord:
         """
         Write ``data`` if there is no object, and return whether this call has created it.
 
-        Where the store refuses to create an object twice, that is certain. Elsewhere the last of
+        Where the service keeps the condition of a conditional put, that is certain. Elsewhere the last of
         several writers has it: each waits, longer than its own look and write took and at
         least ``_PAUSE``, and reads back. Left open there: a writer whose write arrives later after its
         look than another one waited. It replaces a record that was already read back, and both have it.
@@ -136,21 +140,28 @@ class ObjectRecord:
         started = time.monotonic()
         if self.read() is not None:
             return False
-        accepted = self._put_new(data) if self.is_conditional else None
+        accepted = self._put_new(data)
         if accepted is None:
             self.replace(data)
-        elif not accepted:
-            # The client repeats a put whose answer was lost, and is refused by what it has written itself.
-            return self.read() == data
-        elif not self._put_new(data):
-            # A store that ignores the condition accepts the same put twice. What refuses it has
-            # refused every other writer as well, so there is nothing to wait for.
-            return True
-        time.sleep(max(_PAUSE, _PAUSE_FACTOR * (time.monotonic() - started)))
+        elif not accepted and self.read() != data:
+            return False
+        # An old client sends no condition at all. Then the same put is accepted once more.
+        if accepted is None or not self._is_exact() or self._put_new(data):
+            time.sleep(max(_PAUSE, _PAUSE_FACTOR * (time.monotonic() - started)))
+        # Not the answer of the put: a client repeats one whose answer was lost, and is refused by its own object.
         return self.read() == data
+
+    def _is_exact(self) -> bool:
+        """Whether the service accepts no more than one of several conditional puts."""
+        if self.protocol not in ("s3", "s3a"):
+            return True
+        endpoint = getattr(getattr(getattr(self.fs, "s3", None), "meta", None), "endpoint_url", None)
+        return _EXACT_S3.fullmatch(str(endpoint)) is not None
 
     def _put_new(self, data: bytes) -> bool | None:
         """Return whether a conditional put was accepted, ``None`` where the client knows no such thing."""
+        if self.protocol not in _CONDITIONAL_PUT:
+            return None
         try:
             self.fs.pipe_file(self.key, data, mode="create")
         except FileExistsError:
@@ -158,15 +169,16 @@ class ObjectRecord:
         except TypeError:
             return None
         except OSError as error:
-            # "Precondition failed", as some versions of s3fs report it.
-            if error.errno != errno.EINVAL or self.read() is None:
+            # As s3fs reports them: precondition failed; another put to the key is under way.
+            response = getattr(error.__cause__, "response", None) or {}
+            if response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in (409, 412):
                 raise
             return False
         return True
 
     def replace(self, data: bytes) -> None:
         """Write ``data``, whether there is an object or not."""
-        if not self.is_conditional:
+        if self.protocol not in _CONDITIONAL_PUT:
             self.fs.makedirs(self.fs._parent(self.key), exist_ok=True)
         self.fs.pipe_file(self.key, data)
 
