@@ -190,13 +190,13 @@ class ObjectRecord:
 
 def record_beside(place: LocalPlace | ObjectPlace, suffix: str = "") -> LocalRecord | ObjectRecord:
     """
-    Return a record of a target, in its folder; the same for every spelling of a local folder.
+    Return a record of a target. It is in the target's folder, so that every spelling of a path leads to the same one.
 
     :param suffix: at most 17 characters that tell it from other records of the target.
     """
     name = f".{_cut(place.name)}.reserved{suffix}"
     if isinstance(place, LocalPlace):
-        return LocalRecord(place.path.parent.resolve() / name)
+        return LocalRecord(place.path.absolute().with_name(name))
     folder, slash, _ = place.key.rpartition("/")
     return ObjectRecord(place, f"{folder}{slash}{name}")
 

@@ -289,7 +289,7 @@ class TestReserve:
         reserve(folder / "clip.mp4", ONE, overwrite=False)
         monkeypatch.chdir(folder)
         for path in ("clip.mp4", "./clip.mp4", "../folder/clip.mp4", f"file://{tmp_path}/link/clip.mp4"):
-            refused(path, TWO)
+            assert "delete '/" in str(refused(path, TWO))
         refused(tmp_path / "a" / ".." / "folder" / "clip.mp4", TWO)
 
     def test_where_nothing_can_be_written_nothing_is_bought(self, tmp_path: Path) -> None:
@@ -331,6 +331,28 @@ class TestRelease:
         reserve(target, ONE, overwrite=False)
         change(target, reserved_at=0)
         release(target, ONE)
+        assert names(target) == []
+
+    def test_an_old_one_is_not_taken_over_while_it_is_removed(self, attach_store: Callable[..., str]) -> None:
+        class WaitingStore(ConditionalStore):
+            removing, go_on = threading.Event(), threading.Event()
+
+            def rm_file(self, path: str) -> None:
+                self.removing.set()
+                assert self.go_on.wait(20)
+                super().rm_file(path)
+
+        store = WaitingStore()
+        target = attach_store(store, "gs")
+        reserve(target, ONE, overwrite=True)
+        change(target, reserved_at=0)
+        releasing = threading.Thread(target=release, args=(target, ONE), daemon=True)
+        releasing.start()
+        assert store.removing.wait(20)
+        # It is superseded first; the second record is what is being removed.
+        assert refused(target, LATER, overwrite=True).owner == ONE
+        store.go_on.set()
+        releasing.join(20)
         assert names(target) == []
 
     def test_what_is_stored_stays_reserved(self, target: str) -> None:
