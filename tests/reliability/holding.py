@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,13 @@ FOLDER = "VENICE_TEST_HOLDS"
 LONGEST = 120.0
 
 
-def asked(folder: Path, run_id: str, moment: str) -> Path:
-    """Return the file that asks for a hold; it is gone once the moment is reached."""
-    return folder / f"{run_id}.{moment}"
+def asked(folder: Path, run_id: str, moment: str, place: int = -1) -> Path:
+    """
+    Return the file that asks for a hold; it is gone once the moment is reached.
+
+    :param place: map index, or place in a list of requests; -1 for a task that makes one clip.
+    """
+    return folder / (f"{run_id}.{moment}" if place < 0 else f"{run_id}.{moment}.{place}")
 
 
 def release(folder: Path, run_id: str) -> Path:
@@ -32,11 +37,11 @@ def release(folder: Path, run_id: str) -> Path:
     return folder / f"{run_id}.release"
 
 
-def hold(run_id: str, moment: str) -> None:
+def hold(run_id: str, moment: str, place: int = -1) -> None:
     """Stop here, once, if the test has asked for it."""
     folder = Path(os.environ[FOLDER])
     try:
-        asked(folder, run_id, moment).unlink()
+        asked(folder, run_id, moment, place).unlink()
     except FileNotFoundError:
         return
     deadline = time.monotonic() + LONGEST
@@ -58,7 +63,8 @@ class HeldRun(GenerationRun):
     """A run with a moment ``wait`` between its last note and its wait."""
 
     def _await_rest(self) -> None:
-        hold(self._context["run_id"], "wait")
+        map_index = self._context["ti"].map_index
+        hold(self._context["run_id"], "wait", -1 if map_index is None else map_index)
         super()._await_rest()
 
 
@@ -82,8 +88,10 @@ class SlowStore:
 
     def serialize_task_state_store_to_ref(self, *, value: Any, key: str, scope: Any) -> str:
         """Return what is kept for ``value``."""
+        position = re.search(r"_(\d+)$", key)
+        place = scope.map_index if position is None else int(position[1])
         note = "intent" if value.get("job") is None else "job"
-        hold(scope.run_id, "delivery" if key == "venice_delivery" else note)
+        hold(scope.run_id, "delivery" if key.startswith("venice_delivery") else note, place)
         return json.dumps(value)
 
     def deserialize_task_state_store_from_ref(self, stored: str) -> Any:

@@ -22,6 +22,9 @@ MODELS = {"inline": "wan-2-7-text-to-video", "private": "grok-imagine-text-to-vi
 #: Bytes of a clip; more than a socket holds.
 CLIP_SIZE = 3_000_000
 
+#: What a log says of a submission of which nobody knows whether it was charged.
+DOUBT = "may have been accepted and charged"
+
 #: A worker that sends no heartbeat for so many seconds is taken for lost; fewer, and one on a busy machine is, too.
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "12",
@@ -74,6 +77,10 @@ class Run:
         """Return its state in the end."""
         return self.venue.stack.wait(self.dag_id, self.run_id, timeout)
 
+    def has_ended(self) -> bool:
+        """Whether it has succeeded or failed."""
+        return self.state() in ("success", "failed")
+
     def task_state(self, task: str = "generate") -> str | None:
         """Return the state of one of its tasks."""
         return self.venue.stack.task_states(self.dag_id, self.run_id).get(task)
@@ -86,6 +93,11 @@ class Run:
             if (ti["task_id"], ti["map_index"]) == (task, map_index)
         )
         return int(count)
+
+    def has_told_the_doubt(self, task: str, map_index: int = -1) -> bool:
+        """Whether the log of one of a task's tries says that a submission may have been charged."""
+        tries = range(1, self.tries(task, map_index) + 1)
+        return any(DOUBT in self.log(task, map_index, number) for number in tries)
 
     def log(self, task: str = "generate", map_index: int = -1, try_number: int = 1) -> str:
         """Return what a try of a task has logged."""

@@ -160,6 +160,11 @@ class RestClient:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.get(path, map_index=map_index)["value"]
 
+    def xcom_or_none(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+        """Return what a task pushed, ``None`` where it has pushed nothing under that key."""
+        entries = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries")["xcom_entries"]
+        return self.xcom(dag_id, run_id, task_id, key) if key in [entry["key"] for entry in entries] else None
+
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
         """Return what a try of a task logged, the trigger's part too: one message with its fields per line."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
@@ -179,14 +184,22 @@ class RestClient:
             for log in [self.task_log(dag_id, run_id, ti["task_id"], ti["map_index"], max(1, ti["try_number"]))]
         )
 
-    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear a task, as a user does in the UI, so that it runs again."""
-        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+    def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Clear a task, as a user does in the UI, so that it runs again; of a mapped one all, or that of an index."""
+        self._clear(dag_id, run_id, task_ids=[task_id if map_index < 0 else [task_id, map_index]], only_failed=False)
+
+    def clear_failed(self, dag_id: str, run_id: str) -> None:
+        """Clear the tasks of a run that have failed, with those that could not run for it."""
+        self._clear(dag_id, run_id, only_failed=True)
+
+    def _clear(self, dag_id: str, run_id: str, **which: Any) -> None:
+        body = {"dry_run": False, "dag_run_id": run_id, **which}
         self._call("POST", f"api/v2/dags/{dag_id}/clearTaskInstances", json=body)
 
-    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Mark a task failed, as a user does in the UI."""
-        self.patch(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": "failed"})
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Mark a task failed, as a user does in the UI; of a mapped one that of an index."""
+        task = task_id if map_index < 0 else f"{task_id}/{map_index}"
+        self.patch(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}", {"new_state": "failed"})
 
     def connection_form(self, conn_type: str) -> dict[str, Any]:
         """Return the form that the UI shows for a connection type."""

@@ -7,11 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from airflow_provider_venice.operators.video import (
-    VeniceDownloadVideoOperator,
-    VeniceGenerateVideoOperator,
-    VeniceQueueVideoOperator,
-)
+from airflow_provider_venice.operators.video import VeniceDownloadVideoOperator, VeniceQueueVideoOperator
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from tests.reliability.holding import HeldGenerateVideo
 
@@ -52,17 +48,26 @@ for dag_id, deferrable in {"steps": True, "steps_in_worker": False}.items():
         VeniceDownloadVideoOperator(task_id="download", job=wait.output, **CLIP, **RETRIES)
 
 with DAG("mapped", **DAG_ARGUMENTS):
-    VeniceGenerateVideoOperator.partial(
+    HeldGenerateVideo.partial(
         task_id="generate",
-        **{name: value for name, value in REQUEST.items() if name != "prompt"},
+        **{name: value for name, value in REQUEST.items() if name not in ("prompt", "aspect_ratio")},
         output_path="{{ params.output_dir }}/{{ ti.map_index }}.mp4",
         delete_media=True,
         deferrable=True,
         **RETRIES,
-    ).expand(prompt=[f"{{{{ params.prompt }}}} <{index}>" for index in range(3)])
+    ).expand_kwargs(
+        [
+            # A quote does not carry the prompt: the shape tells that of the second clip from the others.
+            {
+                "prompt": f"{{{{ params.prompt }}}} <{index}>",
+                "aspect_ratio": REQUEST["aspect_ratio"] if index == 1 else "16:9",
+            }
+            for index in range(3)
+        ]
+    )
 
 with DAG("listed", **DAG_ARGUMENTS):
-    VeniceGenerateVideoOperator(
+    HeldGenerateVideo(
         task_id="generate",
         request=[{"prompt": f"{{{{ params.prompt }}}} <{index}>"} for index in range(3)],
         **{name: value for name, value in REQUEST.items() if name not in ("prompt", "max_cost")},
