@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from airflow_provider_venice.api.mp4 import read_metadata
 from airflow_provider_venice.simulator import JournalEntry, VeniceSimulator
 from airflow_provider_venice.simulator.jobs import Job
 from tests.reliability import holding
-from tests.system.stack import ROOT, AirflowStack
+from tests.system.stack import ROOT, AirflowStack, LogEntry
 
 #: The models, by how they deliver.
 MODELS = {"inline": "wan-2-7-text-to-video", "private": "grok-imagine-text-to-video-private"}
@@ -95,9 +95,13 @@ class Run:
         return int(count)
 
     def has_told_the_doubt(self, task: str, map_index: int = -1) -> bool:
-        """Whether the log of one of a task's tries says that a submission may have been charged."""
-        tries = range(1, self.tries(task, map_index) + 1)
-        return any(DOUBT in self.log(task, map_index, number) for number in tries)
+        """Whether an error in the log of a task says that a submission may have been charged."""
+        return any((entry.task_id, entry.map_index) == (task, map_index) for entry in self.doubts())
+
+    def doubts(self) -> list[LogEntry]:
+        """Return the errors in its logs that say that a submission may have been charged."""
+        entries = self.venue.stack.log_entries(self.dag_id, self.run_id)
+        return [entry for entry in entries if entry.fields.get("level") == "error" and DOUBT in str(entry)]
 
     def log(self, task: str = "generate", map_index: int = -1, try_number: int = 1) -> str:
         """Return what a try of a task has logged."""
@@ -141,7 +145,7 @@ class Run:
         for clip in clips:
             with clip.open("rb") as file:
                 metadata = read_metadata(file)
-            assert (metadata.duration, metadata.file_size) == (5, CLIP_SIZE)
+            assert (metadata.duration, metadata.file_size) == (5, self.venue.clip_size)
         return clips
 
 
@@ -151,12 +155,14 @@ class Venue:
     An Airflow, the simulator that it talks to, and a folder for the clips.
 
     :param holds: the folder of :mod:`tests.reliability.holding`.
+    :param clip_size: bytes of every clip.
     """
 
     stack: AirflowStack
     simulator: VeniceSimulator
     folder: Path
     holds: Path
+    clip_size: int = CLIP_SIZE
 
     def start(self, dag_id: str, run_id: str, kind: str = "inline", prefix: str = "", **conf: Any) -> Run:
         """
@@ -186,28 +192,41 @@ class Venue:
 
 
 @contextmanager
-def open_venue(folder: Path, python: Path | str | None = None) -> Iterator[Venue]:
+def open_venue(
+    folder: Path,
+    python: Path | str | None = None,
+    *,
+    simulator: Mapping[str, Any] | None = None,
+    connection: Mapping[str, Any] | None = None,
+    settings: Mapping[str, str] = SETTINGS,
+    lifetime: float = 3600,
+) -> Iterator[Venue]:
     """
     Start a simulator and an Airflow.
 
     :param python: the interpreter whose Airflow is to run, this one by default.
+    :param simulator: the simulator's settings, where they differ: a job takes three seconds, without rate limits.
+    :param connection: more of the connection's extra fields.
+    :param settings: more environment of the Airflow.
+    :param lifetime: seconds after which all is ended whatever happens.
     """
     holds = folder / "holds"
     holds.mkdir()
     dags = Path(__file__).parent / "dags"
-    # A job takes three seconds; nobody is held back by a rate limit.
-    with VeniceSimulator(speed=1, job_seconds=3, media="shared", limits=False, padding=CLIP_SIZE) as simulator:
-        connection = {
+    arguments: dict[str, Any] = {"job_seconds": 3, "padding": CLIP_SIZE, **(simulator or {})}
+    with VeniceSimulator(media="shared", limits=False, **arguments) as venice:
+        venice_default = {
             "conn_type": "venice",
-            "host": simulator.base_url,
-            "password": simulator.api_key,
-            "extra": {"poll_interval": 1, "queue_limit": 6000, "retrieve_limit": 6000},
+            "host": venice.base_url,
+            "password": venice.api_key,
+            "extra": {"poll_interval": 1, "queue_limit": 6000, "retrieve_limit": 6000, **(connection or {})},
         }
         stack = AirflowStack(
             dags,
-            env={**SETTINGS, holding.FOLDER: str(holds)},
-            connections={"venice_default": json.dumps(connection)},
+            env={**settings, holding.FOLDER: str(holds)},
+            connections={"venice_default": json.dumps(venice_default)},
             python=python or sys.executable,
+            lifetime=lifetime,
         )
         with stack:
-            yield Venue(stack, simulator, folder / "clips", holds)
+            yield Venue(stack, venice, folder / "clips", holds, arguments["padding"])

@@ -34,9 +34,18 @@ Condition = Callable[[], bool]
 
 K = TypeVar("K")
 
-#: A quote carries no prompt. A model that no other run uses, and a shape, tell who asks.
+#: A quote carries no prompt. A model that no other run uses, and a shape for each story and DAG, tell who asks.
 PRICED_MODEL = "seedance-2-0-text-to-video-basic"
-PRICED_SHAPES = {"deferred": "4:3", "mapped": "3:4", "listed": "21:9"}
+PRICED_SHAPES = {
+    ("", "deferred"): "4:3",
+    ("", "mapped"): "3:4",
+    ("", "listed"): "21:9",
+    ("clear", "deferred"): "4:3",
+    ("clear", "mapped"): "3:4",
+    ("fail", "listed"): "21:9",
+    ("replace", "deferred"): "9:16",
+    ("replace", "listed"): "1:1",
+}
 
 #: A look at a finished inline clip is an answer with media, so these count looks and downloads only.
 WHOLE = {"truncate": CLIP_SIZE}
@@ -173,21 +182,25 @@ def task_of(dag_id: str, step: str) -> str:
     return "queue" if list(STEPS).index(step) < list(STEPS).index("noted") else "download"
 
 
-def begin(venue: Venue, key: Key, story: str = "", prefix: str = "") -> Held:
+def begin(venue: Venue, key: Key, story: str = "", prefix: str = "", held_for: float = HELD) -> Held:
     """
     Arrange for a task to be held, and start its run.
 
     :param story: what tells the run from others of the same key.
     :param prefix: what the prompts begin with, such as one of the simulator's tags.
+    :param held_for: seconds for which the vendor's answer is held back.
     """
     dag_id, step_name, kind, place = key
     step = STEPS[step_name]
     run_id = "-".join([*([story] if story else []), dag_id, step_name, kind, *([str(place)] if place >= 0 else [])])
     match, conf = f"<{run_id}>" + ("" if place < 0 else f" <{place}>"), {}
     if step_name == "pricing":
-        conf = {"model": PRICED_MODEL, "aspect_ratio": PRICED_SHAPES[dag_id]}
-        match = PRICED_SHAPES[dag_id]
-    faults = [venue.simulator.fail(match=match, **fault) for fault in getattr(step, kind)]
+        match = PRICED_SHAPES[story, dag_id]
+        conf = {"model": PRICED_MODEL, "aspect_ratio": match}
+    faults = [
+        venue.simulator.fail(match=match, **{**fault, **({"hang": held_for} if "hang" in fault else {})})
+        for fault in getattr(step, kind)
+    ]
     held = Held(Run(venue, dag_id, run_id, kind), step, task_of(dag_id, step_name), place, faults)
     held.ask()
     venue.start(dag_id, run_id, kind, prefix=prefix, **conf)
@@ -209,6 +222,7 @@ class Story:
     patience: float = PATIENCE
     waits: int = 0
     is_over: bool = False
+    error: Exception | None = None
     _condition: Condition | None = None
     _deadline: float = 0.0
     _next_check: float = 0.0
@@ -219,7 +233,7 @@ class Story:
     @property
     def is_going_on(self) -> bool:
         """Whether there is something to wait for that may still come."""
-        return not self.is_over and time.monotonic() < self._deadline
+        return not self.is_over and self.error is None and time.monotonic() < self._deadline
 
     @property
     def is_on_its_way(self) -> bool:
@@ -232,8 +246,11 @@ class Story:
             return
         # Whether the step is reached costs nothing to know; the rest is asked of Airflow.
         self._next_check = time.monotonic() + (0.05 if self.waits == 1 else 1.0)
-        if self._condition is not None and self._condition():
-            self._go_on()
+        try:
+            if self._condition is not None and self._condition():
+                self._go_on()
+        except Exception as error:  # the others go on
+            self.error = error
 
     def _go_on(self) -> None:
         self._condition = next(self.acts, None)

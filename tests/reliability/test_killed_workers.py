@@ -116,7 +116,7 @@ def check_end(held: Held) -> None:
 @pytest.mark.parametrize("key", [pytest.param(key, id=name_of(key)) for key in KILLS])
 def test_a_lost_worker(key: Key, kills: dict[Key, Story]) -> None:
     story = kills[key]
-    assert story.is_over, f"the step was not reached\n{story.held.run.explain()}"
+    assert story.is_over, f"{story.error!r}, or the step was not reached\n{story.held.run.explain()}"
     check_end(story.held)
     assert story.held.tries() >= 2, "the worker was killed after the task had ended"
 

@@ -103,6 +103,13 @@ class RestClient:
 
         self.wait_until(is_known, timeout, f"DAG {dag_id}")
 
+    def listed(self, path: str, name: str, **params: Any) -> list[dict[str, Any]]:
+        """Return a whole list, page by page; ``name`` is its field in the answers."""
+        found: list[dict[str, Any]] = []
+        while page := self.get(path, limit=100, offset=len(found), **params)[name]:
+            found += page
+        return found
+
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change something; ``path`` is what follows ``/api/v2/``."""
         return self._call("PATCH", f"api/v2/{path}", json=dict(body))
@@ -169,7 +176,7 @@ class RestClient:
         """Return what a try of a task logged, the trigger's part too: one message with its fields per line."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.get(path, map_index=map_index, full_content=True)["content"]
-        return "\n".join(line if isinstance(line, str) else _log_line(line) for line in content)
+        return "\n".join(line if isinstance(line, str) else log_line(line) for line in content)
 
     def failures(self, dag_id: str, run_id: str, lines: int = 15) -> str:
         """
@@ -217,7 +224,8 @@ _KNOWN = {"event", "timestamp", "error_detail", "ti_id", "dag_id", "task_id", "r
 _KNOWN |= {"ti", "level", "logger", "chan", "filename", "lineno"}
 
 
-def _log_line(entry: Mapping[str, Any]) -> str:
+def log_line(entry: Mapping[str, Any]) -> str:
+    """Return an entry of a log with its fields as one line, and one more for each error."""
     fields = {name: value for name, value in entry.items() if name not in _KNOWN and value}
     parts = [entry.get("timestamp"), entry.get("level", "").upper(), entry.get("event"), fields and json.dumps(fields)]
     errors = [f"\n  {error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -13,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from tests.system.rest import RestClient, StackError
+from tests.system.rest import RestClient, StackError, log_line
 from tests.system.watchdog import processes_of
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +66,28 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+#: Where Airflow keeps the log of a try of a task, its trigger's part too.
+_LOG_FILE = re.compile(r"task_id=(?P<task>[^/]+)/(?:map_index=(?P<index>\d+)/)?attempt=(?P<attempt>\d+)\.log")
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """
+    What a try of a task has logged at once.
+
+    :param fields: the entry as Airflow has written it.
+    """
+
+    task_id: str
+    map_index: int
+    try_number: int
+    fields: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        place = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.task_id}{place} {self.try_number}: {log_line(self.fields)}"
 
 
 class AirflowStack(RestClient):
@@ -175,9 +200,13 @@ class AirflowStack(RestClient):
 
         :raises StackError: with the end of what it wrote.
         """
-        for name, process in self._processes.items():
-            if (code := process.poll()) is not None:
-                raise StackError(f"{name} ended with {code}:\n{self.component_log(name)}")
+        for name, code in self.ended().items():
+            raise StackError(f"{name} ended with {code}:\n{self.component_log(name)}")
+
+    def ended(self) -> dict[str, int]:
+        """Return the exit codes of the components that nobody killed, and that have ended."""
+        codes = {name: process.poll() for name, process in self._processes.items()}
+        return {name: code for name, code in codes.items() if code is not None}
 
     def diagnose(self) -> str:
         """Return the ends of what the components wrote."""
@@ -233,8 +262,9 @@ class AirflowStack(RestClient):
             if (ti["task_id"], ti["map_index"]) == (task_id, map_index)
         )
         task = psutil.Process(pid)
-        supervisor = task.parent()
-        if supervisor is None or supervisor.pid == self._processes["scheduler"].pid:
+        supervisor, scheduler = task.parent(), self._processes["scheduler"].pid
+        # A number may be that of another process by now, one of somebody else perhaps.
+        if supervisor is None or supervisor.pid == scheduler or os.getsid(pid) != scheduler:
             raise StackError(f"{task} of {run_id} has no supervisor")
         return supervisor, task
 
@@ -250,6 +280,16 @@ class AirflowStack(RestClient):
     def restart(self, component: str) -> None:
         """Start a component that was killed."""
         self._processes[component] = self._spawn(component, COMPONENTS[component])
+
+    def log_entries(self, dag_id: str, run_id: str) -> Iterator[LogEntry]:
+        """Yield what the tasks of a run have logged, of every try; also of those that Airflow keeps no record of."""
+        for path in sorted((self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}").rglob("attempt=*.log*")):
+            found = _LOG_FILE.search(path.as_posix())
+            assert found is not None, path
+            place = -1 if found["index"] is None else int(found["index"])
+            for line in path.read_text(errors="replace").splitlines():
+                with suppress(ValueError):  # a worker that is killed may leave half a line
+                    yield LogEntry(found["task"], place, int(found["attempt"]), json.loads(line))
 
     def component_log(self, name: str, lines: int = 60) -> str:
         """
