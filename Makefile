@@ -28,7 +28,7 @@ USE_PIPS_INDEX = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -
 # Arguments for pytest: make test ARGS="-k quote -x"
 ARGS ?=
 
-.PHONY: help demo test bench lint format types docs check clean
+.PHONY: help demo test bench soak lint format types docs check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,9 @@ test: $(STAMP) ## run all tests; ARGS="-k quote" for some
 
 bench: $(STAMP) ## measure, beside the peers; ARGS="polling downloads --save" for some
 	@$(USE_PIPS_INDEX); $(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(STAMP) ## lose workers, answers and components for two hours, and count; MINUTES=5 SEED=1 for less
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: $(STAMP) ## check style and import directions
 	$(BIN)/ruff check .

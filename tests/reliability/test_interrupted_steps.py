@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,13 +10,14 @@ from functools import partial
 import psutil
 import pytest
 
+from tests.reliability import holding
 from tests.reliability.runs import Venue
 from tests.reliability.steps import STEPS, Condition, Held, Key, Story, begin, name_of, play
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(560)]
 
 #: Seconds after which the vendor answers a worker that has been replaced meanwhile.
-LATE = 20.0
+LATE = 12.0
 
 DOUBTFUL = [name for name, step in STEPS.items() if step.is_doubtful]
 
@@ -92,12 +94,16 @@ class Interrupted:
     def replace(self) -> Iterator[Condition]:
         """Freeze its worker at its step, have another do the work, and let the first go on."""
         yield self.held.is_there
+        run, is_answered = self.held.run, time.monotonic() + LATE
         worker = self._worker()
         for process in worker:
             process.suspend()
         self.held.mark_failed()
+        yield run.has_ended
         self.held.clear()
-        yield self.held.run.has_ended
+        yield lambda: run.has_ended() and time.monotonic() > is_answered
+        # It has seconds until Airflow ends it, and whatever it waited for is there.
+        holding.release(run.venue.holds, run.run_id).touch()
         for process in worker:
             process.resume()
         yield lambda: not worker[1].is_running()

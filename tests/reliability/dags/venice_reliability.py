@@ -25,54 +25,56 @@ REQUEST: dict[str, Any] = {
     "duration": 5,
     "max_cost": 1,
 }
-CLIP: dict[str, Any] = {"output_path": "{{ params.output_dir }}/clip.mp4", "delete_media": True}
+CLIP: dict[str, Any] = {"output_path": "{{ params.output_dir }}/clip.mp4"}
 
 RESUBMIT: dict[str, Any] = {"on_clear": "resubmit", "overwrite": True}
 
 for dag_id, arguments in {
-    "deferred": {"deferrable": True, **RETRIES},
-    "in_worker": {"deferrable": False, **RETRIES},
     "resubmitted": {"deferrable": True, **RESUBMIT, **RETRIES},
     "resubmitted_in_worker": {"deferrable": False, **RESUBMIT, **RETRIES},
     "impatient": {"deferrable": True, "timeout": 25},
 }.items():
     with DAG(dag_id, **DAG_ARGUMENTS):
-        HeldGenerateVideo(task_id="generate", **REQUEST, **CLIP, **arguments)
+        HeldGenerateVideo(task_id="generate", **REQUEST, **CLIP, delete_media=True, **arguments)
 
-for dag_id, deferrable in {"steps": True, "steps_in_worker": False}.items():
-    with DAG(dag_id, **DAG_ARGUMENTS):
-        queue = VeniceQueueVideoOperator(task_id="queue", **REQUEST, **RETRIES)
-        wait = VeniceVideoSensor(
-            task_id="wait", job=queue.output, deferrable=deferrable, poke_interval=1, timeout=300, **RETRIES
+# Each with and without a deletion at the vendor.
+for suffix, end in {"": {**RETRIES, "delete_media": True}, "_kept": RETRIES}.items():
+    for dag_id, deferrable in {"deferred": True, "in_worker": False}.items():
+        with DAG(f"{dag_id}{suffix}", **DAG_ARGUMENTS):
+            HeldGenerateVideo(task_id="generate", **REQUEST, **CLIP, deferrable=deferrable, **end)
+
+    for dag_id, deferrable in {"steps": True, "steps_in_worker": False}.items():
+        with DAG(f"{dag_id}{suffix}", **DAG_ARGUMENTS):
+            queue = VeniceQueueVideoOperator(task_id="queue", **REQUEST, **RETRIES)
+            wait = VeniceVideoSensor(
+                task_id="wait", job=queue.output, deferrable=deferrable, poke_interval=1, timeout=300, **RETRIES
+            )
+            VeniceDownloadVideoOperator(task_id="download", job=wait.output, **CLIP, **end)
+
+    with DAG(f"mapped{suffix}", **DAG_ARGUMENTS):
+        HeldGenerateVideo.partial(
+            task_id="generate",
+            **{name: value for name, value in REQUEST.items() if name not in ("prompt", "aspect_ratio")},
+            output_path="{{ params.output_dir }}/{{ ti.map_index }}.mp4",
+            deferrable=True,
+            **end,
+        ).expand_kwargs(
+            [
+                # A quote does not carry the prompt: the shape tells that of the second clip from the others.
+                {
+                    "prompt": f"{{{{ params.prompt }}}} <{index}>",
+                    "aspect_ratio": REQUEST["aspect_ratio"] if index == 1 else "16:9",
+                }
+                for index in range(3)
+            ]
         )
-        VeniceDownloadVideoOperator(task_id="download", job=wait.output, **CLIP, **RETRIES)
 
-with DAG("mapped", **DAG_ARGUMENTS):
-    HeldGenerateVideo.partial(
-        task_id="generate",
-        **{name: value for name, value in REQUEST.items() if name not in ("prompt", "aspect_ratio")},
-        output_path="{{ params.output_dir }}/{{ ti.map_index }}.mp4",
-        delete_media=True,
-        deferrable=True,
-        **RETRIES,
-    ).expand_kwargs(
-        [
-            # A quote does not carry the prompt: the shape tells that of the second clip from the others.
-            {
-                "prompt": f"{{{{ params.prompt }}}} <{index}>",
-                "aspect_ratio": REQUEST["aspect_ratio"] if index == 1 else "16:9",
-            }
-            for index in range(3)
-        ]
-    )
-
-with DAG("listed", **DAG_ARGUMENTS):
-    HeldGenerateVideo(
-        task_id="generate",
-        request=[{"prompt": f"{{{{ params.prompt }}}} <{index}>"} for index in range(3)],
-        **{name: value for name, value in REQUEST.items() if name not in ("prompt", "max_cost")},
-        max_cost=3,
-        output_path="{{ params.output_dir }}/{index}.mp4",
-        delete_media=True,
-        **RETRIES,
-    )
+    with DAG(f"listed{suffix}", **DAG_ARGUMENTS):
+        HeldGenerateVideo(
+            task_id="generate",
+            request=[{"prompt": f"{{{{ params.prompt }}}} <{index}>"} for index in range(3)],
+            **{name: value for name, value in REQUEST.items() if name not in ("prompt", "max_cost")},
+            max_cost=3,
+            output_path="{{ params.output_dir }}/{index}.mp4",
+            **end,
+        )
