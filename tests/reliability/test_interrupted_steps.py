@@ -42,7 +42,7 @@ INTERRUPTIONS: list[Interruption] = [
     *rows("replace", "deferred", ["pricing", *IN_WORKER]),
     *rows("clear", "listed", LATER, 1),
     *rows("fail", "listed", list(STEPS), 1, odd="inline"),
-    *rows("replace", "listed", ["pricing", *IN_WORKER], 1),
+    *rows("replace", "listed", ["pricing", "noting-the-intent", *DOUBTFUL, "noted", "downloading", "deleted"], 1),
     *rows("clear", "mapped", list(STEPS)[::2], 1),
     *rows("fail", "mapped", list(STEPS)[1::2], 1),
     *rows("replace", "mapped", ["submitted", "downloading"], 1),
@@ -50,7 +50,8 @@ INTERRUPTIONS: list[Interruption] = [
     *rows("clear", "listed", DOUBTFUL, 2),
     *rows("fail", "listed", ["submitted"], 2),
     *(row for act in ("clear", "fail", "replace") for row in rows(act, "in_worker", ["noting-the-job", "looking"])),
-    *(row for act in ("clear", "fail") for row in rows(act, "steps", ["submitted", "noting-the-job", "downloading"])),
+    *rows("clear", "steps", ["submitted", "downloading"]),
+    *rows("fail", "steps", ["noting-the-job", "downloading"], odd="inline"),
 ]
 
 

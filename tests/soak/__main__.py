@@ -122,7 +122,10 @@ def report(storm: Storm, unfinished: Sequence[str]) -> bool:
     if journal.unread_deletions or journal.deletion_requests:
         print(f"deleted at the vendor before all was read: {journal.unread_deletions}, {journal.deletion_requests}")
         return False
-    return not bad and not unfinished
+    missing = [account.name for _, account in books.every() if not account.is_whole]
+    if missing:
+        print(f"no whole file of {', '.join(missing)}")
+    return not bad and not unfinished and not missing
 
 
 @contextmanager

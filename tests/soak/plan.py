@@ -72,6 +72,10 @@ FAULTS: list[dict[str, Any]] = [
 TIMES = (1, 1, 1, 2, 3, 6)
 
 
+#: Which submissions fail: those of any clip, or those of this place in a mapped task or a list.
+PLACES = (None, None, "<0>", "<1>", "<2>")
+
+
 @dataclass(frozen=True, order=True)
 class Act:
     """
@@ -110,6 +114,7 @@ def draw_plan(seed: int, seconds: float) -> list[Act]:
 def fault_of(act: Act) -> dict[str, Any]:
     """Return the fault that an act draws."""
     fault = dict(FAULTS[int(act.draw * len(FAULTS))])
-    # A doubt is drawn for one clip; a person has to settle each.
-    times = 1 if fault["endpoint"] == "queue" else TIMES[int(act.detail * len(TIMES))]
-    return {**fault, "times": times}
+    if fault["endpoint"] == "queue":
+        # Once, since a person has to settle each doubt; and not always at the first clip of a list.
+        return {**fault, "match": PLACES[int(act.detail * len(PLACES))]}
+    return {**fault, "times": TIMES[int(act.detail * len(TIMES))]}

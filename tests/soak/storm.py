@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -32,6 +32,9 @@ DAGS = {
 
 #: Runs that are under way at the same time; a run that is drawn beyond them is left out.
 ACTIVE = 14
+
+#: How often Airflow is asked again when it does not answer, a second after the other.
+ANSWERS = 30
 
 #: Most seconds for which a component that is killed is gone.
 DOWN = 4.0
@@ -67,7 +70,7 @@ class Event:
     What was done, or was in the way.
 
     :param at: epoch seconds.
-    :param kind: one of the plan's, ``too late``, or ``ended by itself``.
+    :param kind: one of the plan's, ``too late``, ``no answer``, or ``ended by itself``.
     """
 
     at: float
@@ -219,12 +222,22 @@ class Storm:
     # What there is
 
     def _with_state(self, *states: str) -> list[str]:
-        found = self.venue.stack.listed("dags/~/dagRuns", "dag_runs", state=list(states))
+        found = self._listed("dags/~/dagRuns", "dag_runs", states)
         return sorted(run["dag_run_id"] for run in found)
 
     def _instances(self, *states: str) -> list[dict[str, Any]]:
-        found = self.venue.stack.listed("dags/~/dagRuns/~/taskInstances", "task_instances", state=list(states))
-        return sorted(found, key=_name)
+        return sorted(self._listed("dags/~/dagRuns/~/taskInstances", "task_instances", states), key=_name)
+
+    def _listed(self, path: str, name: str, states: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask Airflow, more than once where it cannot answer: what a soak counts must not depend on one answer."""
+        for _ in range(ANSWERS):
+            try:
+                return self.venue.stack.listed(path, name, state=list(states))
+            except (OSError, StackError) as error:
+                self._note("no answer", " ".join(str(error).split())[:200])
+                self.keep_up()
+                time.sleep(1)
+        return self.venue.stack.listed(path, name, state=list(states))
 
     def _note(self, kind: str, text: str) -> None:
         self.events.append(Event(time.time(), kind, text))
