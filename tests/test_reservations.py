@@ -317,6 +317,18 @@ class TestReserve:
         assert refused(tmp_path / "clip.mp4", TWO).owner == ONE
         assert names(f"{tmp_path}/clip.mp4") == [".clip.mp4.reserved"]
 
+    def test_a_link_whose_answer_was_lost(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = os.link
+
+        def link(*args: Any) -> None:
+            real(*args)
+            # As over NFS, where the request is repeated.
+            real(*args)
+
+        monkeypatch.setattr(os, "link", link)
+        reserve(tmp_path / "clip.mp4", ONE, overwrite=False)
+        assert refused(tmp_path / "clip.mp4", TWO).owner == ONE
+
 
 class TestRelease:
     def test_the_owner_gives_it_back(self, target: str) -> None:
