@@ -140,7 +140,7 @@ class Run:
     def clips(self) -> list[Path]:
         """Return the files that have a final name, every one checked to be whole; what else lies there is hidden."""
         found = sorted(self.folder.iterdir()) if self.folder.exists() else []
-        clips = [path for path in found if path.suffix != ".part"]
+        clips = [path for path in found if path.suffix != ".part" and ".reserved" not in path.name]
         assert all(path.name.startswith(".") for path in found if path not in clips), found
         for clip in clips:
             with clip.open("rb") as file:
