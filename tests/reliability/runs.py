@@ -213,7 +213,7 @@ def open_venue(
     holds = folder / "holds"
     holds.mkdir()
     dags = Path(__file__).parent / "dags"
-    arguments: dict[str, Any] = {"job_seconds": 3, "padding": CLIP_SIZE, **(simulator or {})}
+    arguments: dict[str, Any] = {"job_seconds": 3, "padding": CLIP_SIZE, "balance": 10_000, **(simulator or {})}
     with VeniceSimulator(media="shared", limits=False, **arguments) as venice:
         venice_default = {
             "conn_type": "venice",
