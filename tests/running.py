@@ -52,6 +52,7 @@ class Tries:
     states: dict[str, str | None] = field(default_factory=dict)
     run_id: str = "run"
     map_index: int = -1
+    try_number: int = 2
 
     def clear(self) -> None:
         """Clear the task, as a user does."""
@@ -67,8 +68,10 @@ def clips(folder: Path) -> list[Path]:
 def context_of(task: Any, tries: Tries) -> Any:
     """Return the context of a try."""
     return {
+        "task": SimpleNamespace(retries=2),
         "ti": SimpleNamespace(
             max_tries=tries.max_tries,
+            try_number=tries.try_number,
             dag_id="dag",
             run_id=tries.run_id,
             task_id=task.task_id,

@@ -114,6 +114,9 @@ class Ledger:
         ti = context.get("ti")
         self._max_tries: int = getattr(ti, "max_tries", 0) or 0
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
+        retries: int | None = getattr(context.get("task"), "retries", None)
+        #: Whether all of the task's retries are still ahead, as at the first try and right after a clear.
+        self._has_all_retries = retries is not None and getattr(ti, "try_number", None) == self._max_tries - retries + 1
         suffix = "" if position is None else f"_{position}"
         self._key, self._delivery_key = f"venice_submission{suffix}", f"venice_delivery{suffix}"
 
@@ -169,11 +172,14 @@ class Ledger:
         Whether a user has cleared the task after that submission.
 
         Only a clear changes ``max_tries``: to the tries so far plus ``retries``. That may be the same number, where the
-        task was running or ``retries`` was lowered. Then all that is known is whether some task of the run was cleared.
+        task was running or ``retries`` was lowered. Then it is known whether some task of the run was cleared; it was
+        this one if it has all of its retries ahead again.
         """
         if self._max_tries != entry.max_tries:
             return "yes"
-        return "no" if self._clear_number == entry.clear_number else "unknown"
+        if self._clear_number == entry.clear_number:
+            return "no"
+        return "yes" if self._has_all_retries else "unknown"
 
     def delivery(self, job: VideoJob) -> Mapping[str, Any] | None:
         """Return the file that an earlier try has stored of ``job``, or was about to."""

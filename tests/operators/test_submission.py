@@ -537,6 +537,19 @@ def test_a_clear_that_cannot_be_told_from_a_retry_buys_nothing(
     assert run_task(queue(on_clear="resubmit"), tries) != first
 
 
+def test_a_clear_that_leaves_max_tries_as_it_was_shows_in_the_retries_that_are_left(
+    hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    # Seen on Airflow 3.3: a clear of a task that ran has set max_tries to what the next clear sets it to.
+    tries = Tries(max_tries=4, try_number=2)
+    venice_simulator.fail("queue", drop_after=True)
+    with pytest.raises(AirflowFailException, match="may have been accepted"):
+        run_task(queue(), tries)
+    tries.try_number, tries.clear_number = 3, 1
+    assert run_task(queue(), tries)["queue_id"]
+    assert len(venice_simulator.journal.charges) == 2
+
+
 def test_a_clear_that_cannot_be_told_is_no_answer_to_a_doubt(
     hook: VeniceHook, venice_simulator: VeniceSimulator
 ) -> None:

@@ -24,7 +24,7 @@ REQUEST: dict[str, Any] = {
     "prompt": "{{ params.prompt }}",
     "aspect_ratio": "{{ params.aspect_ratio }}",
     "duration": 5,
-    "max_cost": 1,
+    "max_cost": 5,
 }
 CLIP: dict[str, Any] = {"output_path": "{{ params.output_dir }}/clip.mp4"}
 
