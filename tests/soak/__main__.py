@@ -17,7 +17,7 @@ from benchmarks.table import Table
 from tests.reliability.runs import SETTINGS, Venue, open_venue
 from tests.soak.accounts import Totals
 from tests.soak.books import Books, describe
-from tests.soak.plan import draw_plan
+from tests.soak.plan import READ_TIMEOUT, draw_plan
 from tests.soak.storm import Storm
 
 COLUMNS = (
@@ -39,9 +39,6 @@ CLIP_SIZE = 150_000
 
 #: The vendor's clock goes so much slower that no clip expires while a soak lasts; its jobs take six seconds of ours.
 SPEED, MEDIAN = 0.05, 0.3
-
-#: The connection's; faults of a soak hang for longer.
-READ_TIMEOUT = 5
 
 #: Airflow keeps what tasks remember in its own way.
 SOAKED = {name: value for name, value in SETTINGS.items() if not name.endswith("STATE_STORE_BACKEND")}

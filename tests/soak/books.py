@@ -86,7 +86,7 @@ def clears_of(run: Run, place: int, clears: Sequence[Clear]) -> list[float]:
         clear.at
         for clear in clears
         if clear.run_id == run.run_id
-        and clear.task_id in (None, BUYER[run.dag_id])
+        and clear.task_id == BUYER[run.dag_id]
         and (not is_mapped or clear.map_index in (-1, place))
     ]
 

@@ -11,6 +11,7 @@ MEANS = {
     "start": 6.0,
     "kill the worker": 15.0,
     "kill the task": 25.0,
+    "kill a submission": 20.0,
     "kill the triggerer": 80.0,
     "kill the scheduler": 120.0,
     "fault": 3.0,
@@ -24,8 +25,8 @@ MEANS = {
 #: Of the whole time, in which part an act has to come that chance would leave out.
 SURE = (0.25, 0.75)
 
-#: Seconds of an answer that comes after the connection's ``read_timeout``.
-LATE = 8.0
+#: The connection's ``read_timeout``, and the seconds of an answer that comes after it.
+READ_TIMEOUT, LATE = 5.0, 8.0
 
 #: What may go wrong at the vendor. None of it makes a clip unobtainable: a loss is ours.
 FAULTS: list[dict[str, Any]] = [

@@ -13,7 +13,7 @@ import requests
 
 from airflow_provider_venice.simulator import Fault
 from tests.reliability.runs import MODELS, Run, Venue
-from tests.soak.plan import Act, fault_of
+from tests.soak.plan import LATE, PLACES, READ_TIMEOUT, Act, fault_of
 from tests.system.rest import StackError
 
 #: DAGs of a soak, each once with and once without ``delete_media``, with the clips of a run.
@@ -54,13 +54,12 @@ class Clear:
     What a user has cleared.
 
     :param at: epoch seconds.
-    :param task_id: ``None`` for all tasks of the run.
     :param map_index: -1 for all indexes.
     """
 
     at: float
     run_id: str
-    task_id: str | None = None
+    task_id: str
     map_index: int = -1
 
 
@@ -86,12 +85,15 @@ class Storm:
     :param runs: by their ids.
     :param clears: what the user has cleared.
     :param events: what was done, and what was in the way.
+    :param traps: how many workers are still to be killed while they wait for the answer to a submission.
     """
 
     venue: Venue
     runs: dict[str, Run] = field(default_factory=dict)
     clears: list[Clear] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    traps: int = 0
+    _trapped: set[str] = field(default_factory=set)
 
     def do(self, act: Act) -> None:
         """Do it; that it comes too late for its victim is part of the storm."""
@@ -99,6 +101,7 @@ class Storm:
             "start": self._start,
             "kill the worker": self._kill,
             "kill the task": self._kill,
+            "kill a submission": self._set_a_trap,
             "kill the triggerer": self._lose,
             "kill the scheduler": self._lose,
             "fault": self._let_fail,
@@ -122,21 +125,27 @@ class Storm:
             stack.restart(name)
         for job in self.venue.simulator.jobs:
             job.fetches = 0
+        if self.traps:
+            self._spring_traps()
 
     def calm(self) -> list[str]:
         """Let nothing more go wrong, clear what has failed until it succeeds; return the runs that did not."""
         requests.delete(f"{self.venue.simulator.control_url}/faults", timeout=10).raise_for_status()
+        self._wait_for_the_end()
         for _ in range(ROUNDS):
-            deadline = time.monotonic() + CALM
-            while self._with_state("queued", "running") and time.monotonic() < deadline:
-                self.keep_up()
-                time.sleep(1)
             if not (failed := self._with_state("failed")):
                 break
             for run_id in failed:
                 with contextlib.suppress(requests.RequestException, StackError):
                     self._clear_run(run_id)
+            self._wait_for_the_end()
         return self._with_state("queued", "running", "failed")
+
+    def _wait_for_the_end(self) -> None:
+        deadline = time.monotonic() + CALM
+        while self._with_state("queued", "running") and time.monotonic() < deadline:
+            self.keep_up()
+            time.sleep(1)
 
     def succeeded(self) -> set[str]:
         """Return the ids of the runs that have ended well."""
@@ -158,13 +167,38 @@ class Storm:
         victim = _choose(self._instances("running"), act.draw)
         if victim is None:
             return
-        self._note(act.kind, _name(victim))
+        self._kill_instance(act.kind, victim, is_alone=act.kind == "kill the task")
+
+    def _kill_instance(self, kind: str, victim: dict[str, Any], *, is_alone: bool = False) -> None:
+        self._note(kind, _name(victim))
         supervisor, task = self.venue.stack.worker(
             victim["dag_id"], victim["dag_run_id"], victim["task_id"], victim["map_index"]
         )
-        if act.kind == "kill the worker":
+        if not is_alone:
             supervisor.kill()
         task.kill()
+
+    def _set_a_trap(self, act: Act) -> None:
+        """Hold back the answer to a submission that is accepted; its worker is killed meanwhile."""
+        place = PLACES[int(act.detail * len(PLACES))]
+        self.venue.simulator.fail("queue", hang=LATE, match=place)
+        self.traps += 1
+
+    def _spring_traps(self) -> None:
+        """Kill the workers that wait for the answer to a submission; no moment in a clip's life is dearer."""
+        unanswered = {
+            entry.queue_id
+            for entry in self.venue.simulator.journal.charges
+            if entry.fault == "hang" and entry.status is None and entry.time > time.time() - READ_TIMEOUT
+        } - self._trapped
+        for job in [job for job in self.venue.simulator.jobs if job.queue_id in unanswered]:
+            self._trapped.add(job.queue_id)
+            with contextlib.suppress(psutil.Error, OSError, StackError, ValueError):
+                for victim in self._instances("running"):
+                    is_its = f"<{victim['dag_run_id']}>" in job.prompt and victim["task_id"] != "wait"
+                    if is_its and (victim["map_index"] < 0 or job.prompt.endswith(f" <{victim['map_index']}>")):
+                        self.traps -= 1
+                        self._kill_instance("kill a submission", victim)
 
     def _lose(self, act: Act) -> None:
         component = act.kind.rpartition(" ")[2]
@@ -215,9 +249,16 @@ class Storm:
             self._clear_run(run_id)
 
     def _clear_run(self, run_id: str) -> None:
-        self._note("clear what has failed", run_id)
-        self.clears.append(Clear(time.time(), run_id))
-        self.venue.stack.clear_failed(self.runs[run_id].dag_id, run_id)
+        """Clear what has not succeeded; also what is to run, where Airflow has ended the run under a clear."""
+        dag_id = self.runs[run_id].dag_id
+        tasks = [
+            (ti["task_id"], ti["map_index"])
+            for ti in self.venue.stack.task_instances(dag_id, run_id)
+            if ti["state"] != "success"
+        ]
+        self._note("clear what has failed", f"{run_id} {tasks}")
+        self.clears += [Clear(time.time(), run_id, *task) for task in tasks]
+        self.venue.stack.clear_tasks(dag_id, run_id, tasks)
 
     # What there is
 

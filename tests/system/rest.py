@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import requests
@@ -193,7 +193,12 @@ class RestClient:
 
     def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
         """Clear a task, as a user does in the UI, so that it runs again; of a mapped one all, or that of an index."""
-        self._clear(dag_id, run_id, task_ids=[task_id if map_index < 0 else [task_id, map_index]], only_failed=False)
+        self.clear_tasks(dag_id, run_id, [(task_id, map_index)])
+
+    def clear_tasks(self, dag_id: str, run_id: str, tasks: Sequence[tuple[str, int]]) -> None:
+        """Clear tasks of a run, each with its map index, or -1 for all."""
+        task_ids = [task_id if map_index < 0 else [task_id, map_index] for task_id, map_index in tasks]
+        self._clear(dag_id, run_id, task_ids=task_ids, only_failed=False)
 
     def clear_failed(self, dag_id: str, run_id: str) -> None:
         """Clear the tasks of a run that have failed, with those that could not run for it."""

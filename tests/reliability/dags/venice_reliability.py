@@ -24,7 +24,8 @@ REQUEST: dict[str, Any] = {
     "prompt": "{{ params.prompt }}",
     "aspect_ratio": "{{ params.aspect_ratio }}",
     "duration": 5,
-    "max_cost": 5,
+    # Enough for the clips that are submitted again; what a clip has cost counts.
+    "max_cost": 100,
 }
 CLIP: dict[str, Any] = {"output_path": "{{ params.output_dir }}/clip.mp4"}
 
@@ -75,7 +76,7 @@ for suffix, end in {"": {**RETRIES, "delete_media": True}, "_kept": RETRIES}.ite
             task_id="generate",
             request=[{"prompt": f"{{{{ params.prompt }}}} <{index}>"} for index in range(3)],
             **{name: value for name, value in REQUEST.items() if name not in ("prompt", "max_cost")},
-            max_cost=3,
+            max_cost=100,
             output_path="{{ params.output_dir }}/{index}.mp4",
             **end,
         )
