@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
+from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError, VideoGenerationError
 from airflow_provider_venice.generation.ledger import Ledger
-from airflow_provider_venice.generation.manifest import describe_delivery, write_manifest
+from airflow_provider_venice.generation.manifest import describe_delivery, describe_failure, write_manifest
 from airflow_provider_venice.xcoms import JOB_KEY
 
 if TYPE_CHECKING:
@@ -118,6 +118,18 @@ class Delivery:
         if self.manifest:
             log.info("Wrote %s", write_manifest(stored.path, record))
         return record
+
+    def record_failure(
+        self, context: Context, target: Any, job: VideoJob, error: VideoGenerationError, log: Any
+    ) -> None:
+        """Write the record of a job that has failed, where a manifest is asked for."""
+        if not self.manifest:
+            return
+        try:
+            log.info("Wrote %s", write_manifest(target, describe_failure(context, job, error)))
+        except Exception as problem:
+            # What was bought, and whether it was refunded, matters more than the record of it.
+            log.error("The record of %s could not be written: %s", job, problem)
 
     def clean_up(self, hook: VeniceHook, job: VideoJob, log: Any) -> None:
         """Delete a stored clip at Venice if asked to; a failure here is not one of the task."""

@@ -33,7 +33,6 @@ from airflow_provider_venice.generation import pricing
 from airflow_provider_venice.generation.clips import Clip, can_heal, raise_failures
 from airflow_provider_venice.generation.deferral import defer_for_rate_limit, defer_until_completed
 from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
-from airflow_provider_venice.generation.manifest import describe_failure, write_manifest
 from airflow_provider_venice.generation.submission import NotNoted, Submission
 from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.hooks.failures import told_how_to_collect
@@ -149,13 +148,17 @@ class GenerationRun:
 
         outcomes = {} if event is None else {job.queue_id: (job, error) for job, error in job_outcomes(event)}
         for clip in self._clips:
-            if clip.job is None or clip.job.queue_id not in outcomes:
-                continue
-            polled, error = outcomes[clip.job.queue_id]
-            if error is None:
-                clip.job, clip.is_finished = unseal(polled), True
-            elif not clip.is_finished:
+            polled, error = outcomes.pop(clip.job.queue_id, (None, None)) if clip.job is not None else (None, None)
+            if error is not None and not clip.is_finished:
                 self._fail(clip, error)
+            elif polled is not None and error is None:
+                clip.job, clip.is_finished = unseal(polled), True
+        for job, _ in outcomes.values():
+            # Somebody has deleted the record while the task waited. Buying again would be a second charge.
+            raise VeniceError(
+                f"the task has waited for {job}, and has no record of it any more: the record was deleted meanwhile. "
+                f"Nothing is bought. {job.how_to_collect}"
+            )
 
     def _show(self) -> None:
         """Push what was bought: for people, and for VeniceRecoverVideosOperator when the task is killed."""
@@ -344,15 +347,10 @@ class GenerationRun:
         clip.error = error
         if isinstance(error, VideoGenerationError) and clip.job is not None:
             consequence = clip.submission.failed(clip.job, error)
-            record = describe_failure(self._context, clip.job, error)
+            if self._terms.delivery is not None:
+                self._terms.delivery.record_failure(self._context, clip.target, clip.job, error, self._log)
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
             self._release([clip])
-            if self._terms.delivery is not None and self._terms.delivery.manifest:
-                try:
-                    self._log.info("Wrote %s", write_manifest(clip.target, record))
-                except Exception as problem:
-                    # What was bought, and whether it was refunded, matters more than the record of it.
-                    self._log.error("The record of %s could not be written: %s", clip.job, problem)
         self._log.error("%s: %s", clip.submission, error)
 
     # What comes of it

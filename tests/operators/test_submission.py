@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
@@ -29,7 +29,7 @@ from airflow_provider_venice.operators.video import (
     VeniceQuoteVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, clips, context_of, run_task
+from tests.running import Tries, clips, context_of, run_task, run_trigger, stored
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
@@ -623,4 +623,18 @@ def test_a_try_that_was_replaced_says_so_and_does_nothing(
     with pytest.raises(AirflowFailException, match="Airflow has replaced this try") as replaced:
         task.execute(context)
     assert "another path" not in str(replaced.value)
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_record_that_is_deleted_while_the_task_waits_is_no_reason_to_buy_again(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    tries, task = Tries(), generate(tmp_path)
+    context = context_of(task, tries)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    event = run_trigger(stored(deferred.value.trigger))
+    tries.store.clear()
+    with pytest.raises(AirflowFailException, match=r"has no record of it any more.*VeniceDownloadVideoOperator, job="):
+        task.execute_complete(context, event)
     assert len(venice_simulator.journal.charges) == 1

@@ -80,3 +80,13 @@ for suffix, end in {"": {**RETRIES, "delete_media": True}, "_kept": RETRIES}.ite
             output_path="{{ params.output_dir }}/{index}.mp4",
             **end,
         )
+
+# What nobody should write: six clips, and one path for all of them.
+for dag_id, overwrite in {"one_path": False, "one_path_overwritten": True}.items():
+    with DAG(dag_id, **DAG_ARGUMENTS):
+        HeldGenerateVideo.partial(
+            task_id="generate",
+            **{name: value for name, value in REQUEST.items() if name != "prompt"},
+            **CLIP,
+            overwrite=overwrite,
+        ).expand(prompt=[f"{{{{ params.prompt }}}} <{index}>" for index in range(6)])
