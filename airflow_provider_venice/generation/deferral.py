@@ -12,16 +12,21 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.generation.terms import Terms
 
 
-def defer_until_completed(terms: Terms, jobs: Sequence[VideoJob], deadline: float) -> NoReturn:
+def defer_until_completed(terms: Terms, jobs: Sequence[VideoJob], deadline: float, try_number: int | None) -> NoReturn:
     """
     Leave jobs to the triggerer; the task comes back by ``execute_complete`` when all have ended.
 
     :param deadline: epoch seconds at which the trigger gives up.
+    :param try_number: the try that waits.
     """
     from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
     trigger = VeniceVideoTrigger(
-        jobs=jobs, venice_conn_id=terms.venice_conn_id, poll_interval=terms.poll_interval, deadline=deadline
+        jobs=jobs,
+        venice_conn_id=terms.venice_conn_id,
+        poll_interval=terms.poll_interval,
+        deadline=deadline,
+        try_number=try_number,
     )
     raise TaskDeferred(trigger=trigger, method_name="execute_complete")
 

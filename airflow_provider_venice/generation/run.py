@@ -87,6 +87,7 @@ class GenerationRun:
         self._is_one_of_many = is_one_of_many
         self._admission = admission
         self._clips: list[Clip] = []
+        self._try_number: int | None = getattr(context["ti"], "try_number", None)
 
     def execute(self, event: Mapping[str, Any] | None = None) -> Any:
         """
@@ -97,8 +98,11 @@ class GenerationRun:
             where the task was given one request.
         :raises VeniceError: when some are missing; its ``can_heal`` says whether another try may help.
         """
+        if event is not None and event.get("try_number") not in (None, self._try_number):
+            # That of an earlier try: Airflow keeps it where a task is cleared while it runs.
+            event = None
         self._clips = self._make_clips()
-        self._take_up(is_new_try=event is None and self._admission is None)
+        self._take_up(announce=event is None and self._admission is None)
         self._receive(event)
         self._store([clip for clip in self._clips if clip.is_finished])
         self._buy_missing()
@@ -121,18 +125,16 @@ class GenerationRun:
 
     # Taking up what is there
 
-    def _take_up(self, *, is_new_try: bool) -> None:
+    def _take_up(self, *, announce: bool) -> None:
         for clip in self._clips:
             try:
-                clip.job = clip.submission.take_up(announce=is_new_try)
+                clip.job = clip.submission.take_up(announce=announce)
             except VeniceError as error:
                 clip.error = error
             if clip.job is not None and self._terms.delivery is not None:
                 clip.noted = clip.submission.ledger.delivery(clip.job)
                 # One that was delivered may be deleted at the vendor by now, and has nothing to wait for.
                 clip.is_finished = clip.noted is not None
-        if not is_new_try:
-            return
         if not any(clip.submission.entry for clip in self._clips) and is_replaced(self._context["ti"]):
             # Such a try is shown an empty store, whatever is in it.
             raise TryReplaced("nothing was submitted")
@@ -298,7 +300,7 @@ class GenerationRun:
         jobs = [clip.job for clip in rest if clip.job is not None]
         deadline = time.time() + self._terms.timeout
         if jobs and self._terms.deferrable:
-            defer_until_completed(self._terms, jobs, deadline)
+            defer_until_completed(self._terms, jobs, deadline, self._try_number)
         for clip, job in zip(rest, jobs, strict=True):
             try:
                 with told_how_to_collect(job, self._log):

@@ -42,6 +42,8 @@ class VeniceVideoTrigger(BaseTrigger):
     :param venice_conn_id: the connection.
     :param poll_interval: fewest seconds between two looks at a job; chosen from the model's run times if ``None``.
     :param deadline: epoch seconds at which to give up; it holds through restarts of the triggerer.
+    :param try_number: the try that waits; the event has it. Airflow resumes the next try with the same event where the
+        task is cleared while it runs.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class VeniceVideoTrigger(BaseTrigger):
         venice_conn_id: str = VeniceHook.default_conn_name,
         poll_interval: float | None = None,
         deadline: float | None = None,
+        try_number: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.jobs = [seal(VideoJob.of(job)) for job in jobs]
         self.venice_conn_id = venice_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.try_number = try_number
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments as plain JSON."""
@@ -66,6 +70,7 @@ class VeniceVideoTrigger(BaseTrigger):
                 "venice_conn_id": self.venice_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "try_number": self.try_number,
             },
         )
 
@@ -89,7 +94,7 @@ class VeniceVideoTrigger(BaseTrigger):
             self.log.exception("The wait for %d video jobs broke off", len(jobs))
             event = describe_outcomes([(job, error) for job in jobs])
         await asyncio.sleep(max(0.0, earliest - time.monotonic()))
-        yield TriggerEvent(event)
+        yield TriggerEvent({**event, "try_number": self.try_number})
 
     async def _wait(self, transport: AsyncTransport, job: VideoJob) -> tuple[VideoJob, VeniceError | None]:
         watch = Watch(

@@ -638,3 +638,41 @@ def test_a_record_that_is_deleted_while_the_task_waits_is_no_reason_to_buy_again
     with pytest.raises(AirflowFailException, match=r"has no record of it any more.*VeniceDownloadVideoOperator, job="):
         task.execute_complete(context, event)
     assert len(venice_simulator.journal.charges) == 1
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout"])
+def test_the_event_of_an_earlier_try_says_nothing_to_the_next(
+    status: str, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    # Airflow 3.3 resumes the next try with the last one's event, where a task is cleared while it runs.
+    tries, task = Tries(), generate(tmp_path, timeout=0)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context_of(task, tries))
+    if status == "failed":
+        venice_simulator.fail("retrieve", status=400, times=2)
+    event = run_trigger(stored(deferred.value.trigger))
+    assert event["failures"]
+    venice_simulator.finish()
+    tries.try_number += 1
+    context = context_of(task, tries)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute_complete(context, event)
+    assert tries.xcoms["venice_job"]["queue_id"] == venice_simulator.jobs[0].queue_id
+    assert task.execute_complete(context, run_trigger(stored(deferred.value.trigger)))["size"]
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_doubt_is_reported_by_a_try_that_begins_where_the_last_one_was_resumed(
+    hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    tries = Tries()
+    with KilledWhile(tries, write=2, after=False), pytest.raises(Killed):
+        run_task(queue(), tries)
+    admitted = {"status": "success", "since": 0.0, "deadline": 4e9}
+    task = queue()
+    with pytest.raises(AirflowFailException, match="may have been accepted"):
+        task.execute_in_turn(context_of(task, tries), admitted)
+    assert tries.xcoms["venice_results"][0]["status"] == "doubt"
+    tries.clear()
+    assert run_task(queue(), tries)["queue_id"]
+    assert len(venice_simulator.journal.charges) == 2
