@@ -135,13 +135,17 @@ class GenerationRun:
                 clip.noted = clip.submission.ledger.delivery(clip.job)
                 # One that was delivered may be deleted at the vendor by now, and has nothing to wait for.
                 clip.is_finished = clip.noted is not None
-        if not any(clip.submission.entry for clip in self._clips) and is_replaced(self._context["ti"]):
-            # Such a try is shown an empty store, whatever is in it.
-            raise TryReplaced("nothing was submitted")
+        if not any(clip.submission.entry for clip in self._clips):
+            # A try that was replaced is shown an empty store, whatever is in it.
+            self._stop_if_replaced()
         # Airflow has dropped what the last try has pushed.
         self._show()
         if any(clip.is_doubtful for clip in self._clips):
             self._stop_buying([clip for clip in self._clips if clip.is_missing])
+
+    def _stop_if_replaced(self) -> None:
+        if is_replaced(self._context["ti"]):
+            raise TryReplaced("nothing was submitted")
 
     def _receive(self, event: Mapping[str, Any] | None) -> None:
         """Take in what the trigger has found of the jobs."""
@@ -181,6 +185,8 @@ class GenerationRun:
             requests, costs = self._check(missing)
             self._reserve(missing)
         except VeniceError as error:
+            # What stands in its way may be what the other try has stored.
+            self._stop_if_replaced()
             if not any(clip.job for clip in self._clips):
                 raise
             self._leave(missing, str(error), error)
