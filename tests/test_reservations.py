@@ -421,7 +421,7 @@ class TestMarkStored:
         change(target, reserved_at=0)
         reserve(target, LATER, overwrite=True)
         mark_stored(target, ONE)
-        assert "without a reservation" in caplog.text
+        assert f"while {LATER} had it reserved" in caplog.text
         assert "is reserved by" in str(refused(target, ONE, overwrite=True))
 
 

@@ -73,7 +73,7 @@ def test_one_that_cannot_be_reached_does_not_hide_the_others(
 ) -> None:
     first, second = hook.queue(TEXT), hook.queue(TEXT)
     venice_simulator.finish()
-    venice_simulator.fail("retrieve", match=first.queue_id, status=401, times=1)
+    venice_simulator.fail("retrieve", match=first.queue_id, status=401, times=2)
     with pytest.raises(AirflowFailException, match="check the API key"):
         recover(tmp_path, jobs=[first, second])
     assert [path.stem for path in tmp_path.iterdir()] == [second.queue_id]

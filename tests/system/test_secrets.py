@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_venice.simulator import VeniceSimulator
+from tests.running import clips
 from tests.system.stack import AirflowStack
 
 DAG_ID = "venice_private"
@@ -24,7 +25,7 @@ def test_no_secret_is_kept_readable(
     states = airflow_stack.task_states(DAG_ID, run_id)
     assert states.pop("fail") == "failed"
     assert set(states.values()) == {"success"}, airflow_stack.failures(DAG_ID, run_id, 50)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["generated.mp4", "steps.mp4"]
+    assert [path.name for path in clips(tmp_path)] == ["generated.mp4", "steps.mp4"]
 
     job = airflow_stack.xcom(DAG_ID, run_id, "queue")
     assert job["download_url"].startswith("fernet:")
