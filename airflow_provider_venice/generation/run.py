@@ -50,6 +50,9 @@ _OF_ONE_REQUEST = (400, 404, 409, 410, 413, 422)
 #: After how many purchases the XCom of the jobs is pushed again.
 _SHOWN_EVERY = 10
 
+#: How many requests a line of the log names.
+_MOST_NAMED = 10
+
 #: Longest wait for the rate limit in a worker, in seconds: about what it costs to start another one.
 _SHORT_WAIT = 3.0
 
@@ -159,8 +162,9 @@ class GenerationRun:
                 self._fail(clip, error)
             elif polled is not None and error is None:
                 clip.job, clip.is_finished = unseal(polled), True
-        for job, _ in outcomes.values():
+        if outcomes and any(clip.is_missing for clip in self._clips):
             # Somebody has deleted the record while the task waited. Buying again would be a second charge.
+            job, _ = next(iter(outcomes.values()))
             raise VeniceError(
                 f"the task has waited for {job}, and has no record of it any more: the record was deleted meanwhile. "
                 f"Nothing is bought. {job.how_to_collect}"
@@ -287,7 +291,9 @@ class GenerationRun:
             error.can_heal = cause is not None and can_heal(cause)
             clip.error = error
         if clips and self._terms.is_list:
-            self._log.error("%d clips are not submitted, because %s", len(clips), reason)
+            names = ", ".join(str(clip.submission) for clip in clips[:_MOST_NAMED])
+            more = f" and {len(clips) - _MOST_NAMED} more" if len(clips) > _MOST_NAMED else ""
+            self._log.error("Not submitted: %s%s, because %s", names, more, reason)
 
     def _report_doubts(self, clips: Sequence[Clip]) -> None:
         """Say what is in doubt, in the log and the XCom, before any wait; then a clear is a person's answer to it."""

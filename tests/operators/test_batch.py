@@ -140,7 +140,7 @@ def test_a_doubt_is_reported_before_the_wait_and_what_is_left_with_it(
     log = capsys.readouterr().out
     assert "request[1]: a submission" in log
     assert "may have been accepted and charged" in log
-    assert "1 clips are not submitted, because another submission is in doubt" in log
+    assert "Not submitted: request[2], because another submission is in doubt" in log
     assert [result["status"] for result in tries.xcoms["venice_results"]] == ["queued", "doubt", "failed"]
     assert prompts_paid(venice_simulator) == ["[simulate: stuck] a", "b"]
     # So a clear of the task that waits is a person's answer.
