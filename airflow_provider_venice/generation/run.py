@@ -148,7 +148,7 @@ class GenerationRun:
 
     def _stop_if_replaced(self) -> None:
         if is_replaced(self._context["ti"]):
-            raise TryReplaced("nothing was submitted")
+            raise TryReplaced("nothing was submitted") from None
 
     def _receive(self, event: Mapping[str, Any] | None) -> None:
         """Take in what the trigger has found of the jobs."""

@@ -124,7 +124,8 @@ class Run:
             process.resume()
         venue.stack.wait_until(lambda: not worker[1].is_running(), 60, "the end of the worker that was frozen")
         # It was replaced; that the other one's clip is there already is not what its user has to mend.
-        assert "give another path" not in self.log()
+        log = self.log()
+        assert "give another path" not in log, log
 
     def explain(self) -> str:
         """Return what may explain how it ended."""
