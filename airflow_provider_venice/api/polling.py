@@ -85,7 +85,7 @@ class Confirmation:
         if isinstance(error, VideoGenerationError):
             self._refused = False  # whoever learns of the job has a key that is accepted
             if self._ended is not None:
-                # A refund may be told once only.
+                # The answer may name a refund only once.
                 raise self._ended if error.credits_refunded is None else error
             self._ended = error
             return _CONFIRM_END

@@ -105,7 +105,7 @@ class Delivery:
                 job,
                 target,
                 overwrite=self.overwrite,
-                # Invariant: what is found under the name can be told from any other file. A crash right after this
+                # Invariant: the digest tells the clip from any other file under its name. A crash right after this
                 # note leaves no file, and a digest that nothing matches: the next try downloads.
                 before_publish=lambda file: ledger.note_delivery(job, file.to_dict()),
             )

@@ -34,7 +34,7 @@ class Entry:
     :param refunded: whether the charge for a job that failed came back.
     :param costs_nothing: whether it came back, and another submission of the same request may succeed.
     :param doubt_reported: whether the log and the XCom of a try have said that the outcome of an intent is unknown.
-    :param spent: US dollars, as text, that earlier submissions of this clip have cost and that did not come back.
+    :param spent: US dollars, as text, that earlier submissions of this clip have cost and that were not refunded.
     :param unpriced: how many such submissions had no quote, and count at the price of the next one.
     """
 
@@ -187,5 +187,5 @@ class Ledger:
         return stored["video"] if stored is not None and stored["queue_id"] == job.queue_id else None
 
     def note_delivery(self, job: VideoJob, video: Mapping[str, Any]) -> None:
-        """Remember which file ``job`` becomes, before it appears, so that it can be told from another later."""
+        """Remember which file ``job`` becomes, before it appears, so that a later try recognizes it."""
         self._store.set(self._delivery_key, {"queue_id": job.queue_id, "video": dict(video)})
