@@ -113,7 +113,7 @@ def watch(
     :param seed: of the jobs' run times and of who watches which.
     """
     with (
-        VeniceSimulator(speed=speed, media="shared", reset_format="milliseconds", balance=100_000, seed=seed) as venice,
+        VeniceSimulator(speed=speed, media="shared", resets="ms", balance=100_000, seed=seed) as venice,
         TemporaryDirectory() as folder,
         ThreadPoolExecutor(max_workers=64) as workers,
     ):

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import get_args
 
 from airflow_provider_venice.simulator.server import base_url, serve
-from airflow_provider_venice.simulator.settings import Settings
+from airflow_provider_venice.simulator.settings import Resets, Settings, WindowKind
 from airflow_provider_venice.simulator.vendor import Vendor
 
 log = logging.getLogger("airflow_provider_venice.simulator")
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             padding=given.padding,
             median=given.median,
             fps=given.fps,
-            reset_format=given.reset_format,
+            window=given.window,
+            resets=given.resets,
             job_seconds=given.job_seconds,
         )
     except ValueError as error:
@@ -81,7 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--median", type=float, default=120.0, metavar="SECONDS", help="median job time (default: 120)")
     add("--job-seconds", type=float, metavar="SECONDS", help="a fixed job time in place of the distribution")
     add("--fps", type=int, default=24, help="frames per second (default: 24)")
-    add("--reset-format", choices=("unix", "milliseconds", "seconds"), default="unix", help="rate-limit reset header")
+    add("--window", choices=get_args(WindowKind), default="fixed", help="how the rate limits count (default: fixed)")
+    add(
+        "--resets",
+        choices=get_args(Resets),
+        default="s",
+        help="how the rate-limit reset header is written (default: s)",
+    )
     add("--journal", type=Path, metavar="FILE", help="write one line of JSON per request")
     add("--port-file", type=Path, metavar="FILE", help="write the port here once listening")
     return parser

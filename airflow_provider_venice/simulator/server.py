@@ -17,7 +17,7 @@ from airflow_provider_venice.simulator.app import API, make_app
 from airflow_provider_venice.simulator.faults import Fault
 from airflow_provider_venice.simulator.jobs import Job
 from airflow_provider_venice.simulator.journal import Journal
-from airflow_provider_venice.simulator.settings import ResetFormat, Settings
+from airflow_provider_venice.simulator.settings import Resets, Settings, WindowKind
 from airflow_provider_venice.simulator.vendor import Vendor
 
 _T = TypeVar("_T")
@@ -80,7 +80,8 @@ class VeniceSimulator:
         padding: int = 0,
         median: float = 120.0,
         fps: int = 24,
-        reset_format: ResetFormat = "unix",
+        window: WindowKind = "fixed",
+        resets: Resets = "s",
         job_seconds: float | None = None,
         journal_path: Path | str | None = None,
     ) -> None:
@@ -94,7 +95,8 @@ class VeniceSimulator:
             padding=padding,
             median=median,
             fps=fps,
-            reset_format=reset_format,
+            window=window,
+            resets=resets,
             job_seconds=job_seconds,
         )
         self._vendor = Vendor(settings, None if journal_path is None else Path(journal_path))

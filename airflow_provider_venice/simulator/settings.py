@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
-ResetFormat = Literal["unix", "milliseconds", "seconds"]
+WindowKind = Literal["fixed", "sliding", "bucket"]
+Resets = Literal["ms", "s", "delta", "none"]
 
 #: Seconds that finished inline media is kept, and that a private link stays valid.
 INLINE_RETENTION = 3600.0
@@ -28,7 +29,9 @@ class Settings:
     :param padding: grow every clip to this many bytes with a ``free`` box.
     :param median: median of the job times, in vendor seconds.
     :param fps: frames per second where the request names none.
-    :param reset_format: how ``x-ratelimit-reset-requests`` is written; the vendor documents ``unix``.
+    :param window: how the rate limits count: ``fixed`` minutes, a ``sliding`` minute, or a token ``bucket``.
+    :param resets: how ``x-ratelimit-reset-requests`` is written: epoch seconds (``s``, as the vendor documents), epoch
+        milliseconds (``ms``), seconds from now (``delta``), or not at all (``none``).
     :param job_seconds: a fixed job time in vendor seconds, in place of the distribution.
     """
 
@@ -41,7 +44,8 @@ class Settings:
     padding: int = 0
     median: float = 120.0
     fps: int = 24
-    reset_format: ResetFormat = "unix"
+    window: WindowKind = "fixed"
+    resets: Resets = "s"
     job_seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -50,8 +54,9 @@ class Settings:
             raise ValueError(f"speed must be above zero, not {self.speed!r}")
         if self.media not in ("each", "shared"):
             raise ValueError(f"media must be 'each' or 'shared', not {self.media!r}")
-        if self.reset_format not in ("unix", "milliseconds", "seconds"):
-            raise ValueError(f"reset_format must be 'unix', 'milliseconds' or 'seconds', not {self.reset_format!r}")
+        for name, kind in (("window", WindowKind), ("resets", Resets)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}")
 
     def wall(self, vendor_seconds: float) -> float:
         """Return how many seconds of the reader's clock that much vendor time takes."""

@@ -302,7 +302,7 @@ def test_what_a_list_has_bought_can_be_recovered(tmp_path: Path, venice_simulato
 def test_more_than_a_minute_allows_are_all_bought_without_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with VeniceSimulator(speed=10, media="shared", job_seconds=1, reset_format="milliseconds", balance=1000) as venice:
+    with VeniceSimulator(speed=10, media="shared", job_seconds=1, resets="ms", balance=1000) as venice:
         connection = {"conn_type": "venice", "password": venice.api_key, "host": venice.base_url}
         monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
         tries = Tries()

@@ -38,7 +38,7 @@ def test_the_minute_has_forty_queues_and_one_hundred_and_twenty_retrieves(client
 
 
 def test_a_window_ends_when_its_header_says_so() -> None:
-    with running(speed=60, reset_format="milliseconds") as client:
+    with running(speed=60, resets="ms") as client:
         for _ in range(40):
             refusal = client.queue()
         while refusal.status_code != 429:
@@ -49,16 +49,51 @@ def test_a_window_ends_when_its_header_says_so() -> None:
         assert client.queue().status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("reset_format", "digits", "low", "high"),
-    [("unix", 10, 1, 60), ("milliseconds", 13, 1, 60), ("seconds", 2, 1, 60)],
-)
-def test_the_reset_is_written_as_clients_have_met_it(reset_format: Any, digits: int, low: int, high: int) -> None:
-    with running(reset_format=reset_format) as client:
-        text = client.queue().headers[RESET]
+@pytest.mark.parametrize(("resets", "digits"), [("s", 10), ("ms", 13), ("delta", 2), ("none", None)])
+def test_the_reset_is_written_as_clients_have_met_it(resets: Any, digits: int | None) -> None:
+    with running(resets=resets) as client:
+        text = client.queue().headers.get(RESET)
+    if text is None:
+        assert digits is None
+        return
     assert len(text) == digits
-    number = {"unix": int(text) - time.time(), "milliseconds": int(text) / 1000 - time.time(), "seconds": int(text)}
-    assert low <= number[reset_format] <= high + 1
+    seconds = {"s": int(text) - time.time(), "ms": int(text) / 1000 - time.time(), "delta": int(text)}[resets]
+    assert 1 <= seconds <= 61
+
+
+def test_a_sliding_minute_counts_the_requests_of_the_last_minute() -> None:
+    with running(speed=30, window="sliding", resets="ms") as client:
+        first = client.queue()
+        time.sleep(0.5)
+        answers = [client.queue() for _ in range(40)]
+        assert [answer.status_code for answer in answers] == [200] * 39 + [429]
+        assert [int(answer.headers[REMAINING]) for answer in answers] == [*range(38, -1, -1), 0]
+        # The oldest is no longer counted: room for one, not for forty.
+        assert int(answers[-1].headers[RESET]) == int(first.headers[RESET])
+        time.sleep(max(0.0, int(first.headers[RESET]) / 1000 - time.time()) + 0.005)
+        again = [client.queue() for _ in range(2)]
+        assert [answer.status_code for answer in again] == [200, 429]
+        assert int(again[0].headers[RESET]) > int(first.headers[RESET])
+
+
+def test_a_token_bucket_gives_one_request_back_at_a_time() -> None:
+    with running(speed=2, window="bucket", resets="ms") as client:
+        answers = [client.queue() for _ in range(40)]
+        assert {answer.status_code for answer in answers} == {200}
+        while (refusal := client.queue()).status_code != 429:
+            pass
+        # All forty are back after a minute, which is half a minute here; the next one after a fortieth of it.
+        assert 28 < int(refusal.headers[RESET]) / 1000 - time.time() < 31
+        time.sleep(0.75 + 0.05)
+        again = [client.queue() for _ in range(2)]
+        assert [answer.status_code for answer in again] == [200, 429]
+
+
+def test_an_unknown_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="window must be one of fixed, sliding, bucket, not 'leaky'"):
+        VeniceSimulator(window="leaky")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="resets must be one of ms, s, delta, none, not 'unix'"):
+        VeniceSimulator(resets="unix")  # type: ignore[arg-type]
 
 
 def test_too_many_failures_block_everything_for_a_while() -> None:
