@@ -93,6 +93,7 @@ def test_imports_point_down() -> None:
         ("triggers/video.py", "import airflow_provider_venice.generation.ledger"),
         ("operators/video.py", "import airflow_provider_venice.simulator"),
         ("simulator/journal.py", "import airflow_provider_venice.storage"),
+        ("simulator/validation.py", "import airflow_provider_venice.api.request"),
         ("api/model.py", "import airflow"),
         ("simulator/journal.py", "import airflow"),
     ],

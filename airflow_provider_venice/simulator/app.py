@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from airflow_provider_venice.simulator import account, video
+from airflow_provider_venice.simulator import account, billing, images, replies, video
 from airflow_provider_venice.simulator.control import Control
 from airflow_provider_venice.simulator.delivery import deliver
 from airflow_provider_venice.simulator.exchange import Exchange, Handler, decide
@@ -26,9 +26,15 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", "/v1/share/read/{token}", "download", video.download),
     ("DELETE", "/v1/share/read/{token}", "revoke", video.revoke),
     ("GET", f"{API}/models", "models", account.models),
+    ("GET", f"{API}/models/traits", "traits", account.traits),
     ("GET", f"{API}/api_keys/rate_limits", "rate_limits", account.rate_limits),
-    ("GET", f"{API}/billing/balance", "balance", account.balance),
-    ("POST", f"{API}/image/generate", "image", account.image),
+    ("GET", f"{API}/api_keys/rate_limits/log", "rate_limits_log", account.rate_limits_log),
+    ("GET", f"{API}/billing/balance", "balance", billing.balance),
+    ("GET", f"{API}/billing/usage", "usage", billing.usage),
+    ("GET", f"{API}/billing/usage-history", "usage_history", billing.usage_history),
+    ("GET", f"{API}/billing/usage-analytics", "usage_analytics", billing.usage_analytics),
+    ("POST", f"{API}/image/generate", "image", images.generate),
+    ("POST", f"{API}/images/generations", "images", images.generations),
 )
 
 
@@ -38,12 +44,19 @@ def make_app(vendor: Vendor) -> web.Application:
     for method, path, endpoint, handler in _ROUTES:
         app.router.add_route(method, path, _endpoint(vendor, endpoint, handler))
     Control(vendor).add_routes(app)
+    app.router.add_route("*", "/{path:.*}", _unknown)
 
     async def draw_no_more(_: web.Application) -> None:
         vendor.studio.close()
 
     app.on_shutdown.append(draw_no_more)
     return app
+
+
+async def _unknown(request: web.Request) -> web.Response:
+    """Answer what is no endpoint with JSON, as the vendor answers everything."""
+    reply = replies.path_unknown(request.method, request.path)
+    return web.json_response(reply.json, status=reply.status)
 
 
 def _endpoint(

@@ -1,42 +1,30 @@
-"""The models on offer: a handful of real ids with one of each habit that a client has to cope with."""
+"""The models on offer, read from ``data/video_models.json``."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib import resources
 from typing import Any
 
-#: Replacement for refused prompts and for the deprecated model.
+from airflow_provider_venice.simulator.pricing import price_of
+
+#: Replacement for refused prompts.
 RECOMMENDED_MODEL = "wan-2-7-text-to-video"
 
 #: US dollars per image.
 IMAGE_PRICE = Decimal("0.02")
 IMAGE_MODEL = "grok-imagine-image"
 
-#: Seconds of a clip whose length the request leaves to the vendor (``auto``, ``-1``, ``1 gen``, upscalers).
-DEFAULT_SECONDS = 5
+#: Characters of a prompt, where the model has no limit of its own (the vendor's guides).
+PROMPT_LIMIT = 2500
 
-_CENT = Decimal("0.01")
-#: Frames per second from which an upscaler charges twice as much (the vendor's guides).
-_FAST = 48
-_SHORT_SIDES = {"4k": 2160, "2k": 1440, "true_1080p": 1080}
-_RATIOS = ("16:9", "9:16", "1:1")
-_COMMON = frozenset({"negative_prompt", "seed", "fps", "motion_bucket_id", "guidance_scale", "bitrate_mode"})
-_IMAGE = frozenset({"image_url", "end_image_url", "image_strength", "camera_trajectory"})
-_REFERENCES = frozenset(
-    {
-        "reference_image_urls",
-        "reference_video_urls",
-        "reference_audio_urls",
-        "reference_document_urls",
-        "elements",
-        "scene_image_urls",
-        "keyframes",
-        "omni_reference_task_type",
-        "consents",
-    }
-)
+#: Kinds whose clip has the shape that the request says. Of the others, the image or the clip decides.
+_SHAPED = ("text-to-video", "reference-to-video")
+
+_CREATED = 1755734400
 
 
 @dataclass(frozen=True)
@@ -44,53 +32,54 @@ class Model:
     """
     A video model.
 
+    :param kind: what it makes a clip of: ``text-to-video``, ``image-to-video``, ``upscale``, …
+    :param model_type: its kind as ``/models`` tells it.
     :param usd_per_second: price of a second at 720p with sound, in US dollars; for an upscaler of one factor.
     :param takes: optional request fields that it accepts beside those that its constraints name.
-    :param needs_consent: whether media that may show faces needs a person's consent.
-    :param replacement: the model that follows it, when it is deprecated.
+    :param needs: of each group of fields, one has to be given.
+    :param limits: most entries of a list, where that is less than the schema's.
+    :param source_matched: fields that may ask for what the source has.
+    :param promptless: whether it needs no prompt.
+    :param measures_source: whether the length of its clip is that of the source, whatever the request says.
+    :param private_link: whether the clip comes through a private link only.
+    :param consents: whether media that may show faces needs a person's consent.
+    :param listed: whether ``/models`` tells of it.
     """
 
     id: str
     name: str
+    kind: str
     model_type: str
-    durations: tuple[str, ...] = ("5s", "10s", "15s")
-    aspect_ratios: tuple[str, ...] = _RATIOS
-    resolutions: tuple[str, ...] = ("720p", "1080p")
-    audio: bool = True
-    audio_configurable: bool = False
-    usd_per_second: Decimal = Decimal("0.07")
-    takes: frozenset[str] = _COMMON
-    prompt_character_limit: int = 2500
+    usd_per_second: Decimal
+    durations: tuple[str, ...]
+    aspect_ratios: tuple[str, ...]
+    resolutions: tuple[str, ...]
+    audio: bool
+    audio_configurable: bool
+    privacy: str
+    private_link: bool
+    takes: frozenset[str]
+    needs: tuple[tuple[str, ...], ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    source_matched: tuple[str, ...] = ()
+    prompt_character_limit: int = PROMPT_LIMIT
+    promptless: bool = False
+    measures_source: bool = False
+    per_reference_audio: bool = False
+    uncensored: bool = False
     offline: bool = False
-    needs_consent: bool = False
-    replacement: str | None = None
-    removed_at: str = "2027-01-31T00:00:00.000Z"
+    consents: bool = False
+    listed: bool = True
+    deprecation: Mapping[str, Any] | None = None
 
     @property
     def private(self) -> bool:
         """Whether the clip comes through a private link only."""
-        return self.id.endswith("-private")
-
-    @property
-    def upscaler(self) -> bool:
-        """Whether it takes a clip and a factor in place of a prompt."""
-        return "upscale" in self.id
+        return self.private_link
 
     def price(self, body: Mapping[str, Any]) -> Decimal:
         """Return the price of ``body``, in US dollars; the same for a quote and for the charge."""
-        if self.upscaler:
-            price = self.usd_per_second * int(body.get("upscale_factor") or 2)
-            price *= Decimal(str(body.get("slowdown_factor") or 1)) * (
-                2 if (body.get("target_fps") or 0) >= _FAST else 1
-            )
-            return max(_CENT, price.quantize(_CENT, ROUND_HALF_UP))
-        side = short_side(body.get("resolution") or (self.resolutions or ("720p",))[0])
-        price = self.usd_per_second * seconds_of(body) * side / 720
-        if self.audio_configurable and body.get("audio") is False:
-            price *= Decimal("0.6")
-        if "reference_video_urls" in self.takes:
-            price += Decimal("0.01") * Decimal(str(body.get("reference_video_total_duration") or 0))
-        return max(_CENT, price.quantize(_CENT, ROUND_HALF_UP))
+        return price_of(self, body)
 
     def has_audio(self, body: Mapping[str, Any]) -> bool:
         """Whether the clip gets a sound track."""
@@ -98,195 +87,113 @@ class Model:
 
     def headers(self) -> dict[str, str]:
         """Return the headers that announce the model's end, if it nears."""
-        if self.replacement is None:
+        if self.deprecation is None:
             return {}
-        return {
-            "x-venice-model-deprecation-warning": f"{self.id} is deprecated; use {self.replacement} instead.",
-            "x-venice-model-deprecation-date": self.removed_at,
+        replacement = self.deprecation.get("replacementModelId")
+        advice = f" Use {replacement} instead." if replacement else ""
+        headers = {
+            "x-venice-model-deprecation-warning": f"{self.id} is deprecated.{advice}",
+            "x-venice-model-deprecation-date": self.deprecation["date"],
             "x-venice-deprecated": "true",
-            "x-venice-deprecated-replacement": self.replacement,
         }
+        return {**headers, "x-venice-deprecated-replacement": replacement} if replacement else headers
 
-    def payload(self) -> dict[str, Any]:
-        """Return the entry of ``/models``."""
+    def payload(self, *, measured: str | None = None) -> dict[str, Any]:
+        """
+        Return the entry of ``/models``.
+
+        :param measured: the one duration that is listed where the source decides; without, none is.
+        """
+        durations = [measured] if measured and self.measures_source else list(self.durations)
+        constraints: dict[str, Any] = {
+            "model_type": self.model_type,
+            "durations": durations,
+            "aspect_ratios": list(self.aspect_ratios),
+            "resolutions": list(self.resolutions),
+            "audio": self.audio,
+            "audio_configurable": self.audio_configurable,
+            "audio_input": "audio_url" in self.takes,
+            "video_input": "video_url" in self.takes,
+            "prompt_character_limit": self.prompt_character_limit,
+        }
+        if self.per_reference_audio:
+            constraints["per_reference_audio"] = True
         spec: dict[str, Any] = {
             "name": self.name,
             "description": f"{self.name}, simulated.",
-            "privacy": "private" if self.private else "anonymized",
+            "privacy": self.privacy,
             "offline": self.offline,
             "betaModel": False,
             "modelSource": "",
+            "model_sets": [],
             "traits": [],
-            "constraints": {
-                "model_type": self.model_type,
-                "durations": list(self.durations),
-                "aspect_ratios": list(self.aspect_ratios),
-                "resolutions": list(self.resolutions),
-                "audio": self.audio,
-                "audio_configurable": self.audio_configurable,
-                "prompt_character_limit": self.prompt_character_limit,
-            },
+            "constraints": constraints,
         }
-        if self.replacement is not None:
-            spec["deprecation"] = {
-                "autoRemap": False,
-                "date": self.removed_at,
-                "removesAt": self.removed_at,
-                "replacementModelId": self.replacement,
-            }
-        return {
-            "id": self.id,
-            "created": 1755734400,
-            "object": "model",
-            "owned_by": "venice.ai",
-            "type": "video",
-            "model_spec": spec,
-        }
+        if self.uncensored:
+            spec["uncensored"] = True
+        if self.deprecation is not None:
+            spec["deprecation"] = dict(self.deprecation)
+        head = {"id": self.id, "created": _CREATED, "object": "model", "owned_by": "venice.ai", "type": "video"}
+        return {**head, "model_spec": spec}
 
 
-MODELS: dict[str, Model] = {
-    model.id: model
-    for model in (
-        Model(
-            RECOMMENDED_MODEL,
-            "Wan 2.7",
-            "text-to-video",
-            takes=_COMMON | {"audio_url"},
-        ),
-        Model(
-            "wan-2-7-image-to-video",
-            "Wan 2.7 Image",
-            "image-to-video",
-            aspect_ratios=(),
-            takes=_COMMON | _IMAGE | {"audio_url"},
-        ),
-        Model(
-            "veo3.1-fast-text-to-video",
-            "Veo 3.1 Fast",
-            "text-to-video",
-            durations=("4s", "6s", "8s"),
-            aspect_ratios=("16:9", "9:16"),
-            audio_configurable=True,
-            usd_per_second=Decimal("0.15"),
-        ),
-        Model(
-            "grok-imagine-text-to-video-private",
-            "Grok Imagine Private",
-            "text-to-video",
-            durations=("5s", "10s", "15s"),
-            resolutions=("480p", "720p"),
-            usd_per_second=Decimal("0.06"),
-        ),
-        Model(
-            "grok-imagine-image-to-video-private",
-            "Grok Imagine Image Private",
-            "image-to-video",
-            aspect_ratios=(),
-            resolutions=("480p", "720p"),
-            usd_per_second=Decimal("0.06"),
-            takes=_COMMON | _IMAGE,
-        ),
-        Model(
-            "seedance-2-0-text-to-video-basic",
-            "Seedance 2.0 Basic",
-            "text-to-video",
-            aspect_ratios=("16:9", "9:16", "1:1", "4:3", "3:4", "21:9"),
-            resolutions=("480p", "720p", "1080p"),
-            audio_configurable=True,
-            usd_per_second=Decimal("0.09"),
-            prompt_character_limit=20000,
-            takes=_COMMON | {"consents"},
-        ),
-        Model(
-            "seedance-2-0-image-to-video-basic",
-            "Seedance 2.0 Image Basic",
-            "image-to-video",
-            aspect_ratios=(),
-            resolutions=("480p", "720p"),
-            audio_configurable=True,
-            usd_per_second=Decimal("0.09"),
-            prompt_character_limit=20000,
-            takes=_COMMON | _IMAGE | _REFERENCES | {"video_url"},
-            needs_consent=True,
-        ),
-        Model(
-            "longcat-distilled-text-to-video",
-            "Longcat Distilled",
-            "text-to-video",
-            aspect_ratios=(),
-            resolutions=(),
-            audio=False,
-            usd_per_second=Decimal("0.02"),
-        ),
-        Model(
-            "wan-2.5-preview-text-to-video",
-            "Wan 2.5 Preview",
-            "text-to-video",
-            durations=("5s", "10s"),
-            replacement=RECOMMENDED_MODEL,
-        ),
-        Model(
-            "ltx-2-19b-full-text-to-video",
-            "LTX Video 2.0 19B",
-            "text-to-video",
-            audio=False,
-            offline=True,
-        ),
-        Model(
-            "topaz-video-upscale",
-            "Topaz Video Upscale",
-            "video",
-            durations=(),
-            aspect_ratios=(),
-            resolutions=(),
-            audio=False,
-            usd_per_second=Decimal("0.10"),
-            takes=frozenset({"video_url", "upscale_factor"}),
-        ),
+def _read() -> dict[str, Model]:
+    text = resources.files(__package__).joinpath("data/video_models.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    models = [_model(entry, data["families"], data["kinds"]) for entry in data["models"]]
+    return {model.id: model for model in models}
+
+
+def _model(entry: Mapping[str, Any], families: Mapping[str, Any], kinds: Mapping[str, Any]) -> Model:
+    """Put a model together from its kind, its family, its family's models of that kind, and its own entry."""
+    kind, family = entry["kind"], families[entry["family"]]
+    parts = (kinds[kind], family, family.get("by_kind", {}).get(kind, {}), entry)
+    told = {name: value for part in parts for name, value in part.items()}
+    takes = {name for part in parts for name in part.get("takes", ())}
+    takes |= {"audio_url"} if told.get("audio_input") else set()
+    takes |= {"end_image_url"} if told.get("end_image") and kind == "image-to-video" else set()
+    flags = ("promptless", "measures_source", "per_reference_audio", "uncensored", "offline", "consents")
+    return Model(
+        id=told["id"],
+        name=told["name"],
+        kind=kind,
+        model_type=told["model_type"],
+        usd_per_second=Decimal(told["usd_per_second"]),
+        durations=() if told.get("measures_source") else tuple(told["durations"]),
+        aspect_ratios=tuple(told["aspect_ratios"]) if kind in _SHAPED else (),
+        resolutions=tuple(told["resolutions"]),
+        audio=told["audio"],
+        audio_configurable=told["audio_configurable"],
+        privacy=told["privacy"],
+        private_link=told.get("private_link", told["id"].endswith("-private")),
+        takes=frozenset(takes),
+        needs=tuple(tuple(group) for group in told.get("needs", ())),
+        limits=told.get("limits", {}),
+        source_matched=tuple(told.get("source_matched", ())),
+        prompt_character_limit=told.get("prompt_character_limit", PROMPT_LIMIT),
+        listed=told.get("listed", True),
+        deprecation=told.get("deprecation"),
+        **{name: told.get(name, False) for name in flags},
     )
-}
+
+
+MODELS: dict[str, Model] = _read()
 
 
 def image_payload() -> dict[str, Any]:
     """Return the ``/models`` entry of the one image model."""
-    price = float(IMAGE_PRICE)
-    return {
-        "id": IMAGE_MODEL,
-        "created": 1755734400,
-        "object": "model",
-        "owned_by": "venice.ai",
-        "type": "image",
-        "model_spec": {
-            "name": "Grok Imagine",
-            "privacy": "anonymized",
-            "offline": False,
-            "traits": [],
-            "constraints": {
-                "promptCharacterLimit": 7500,
-                "steps": {"default": 8, "max": 8},
-                "widthHeightDivisor": 1,
-            },
-            "pricing": {"generation": {"usd": price, "diem": price}},
+    price = {"usd": float(IMAGE_PRICE), "diem": float(IMAGE_PRICE)}
+    spec = {
+        "name": "Grok Imagine",
+        "privacy": "anonymized",
+        "offline": False,
+        "traits": ["default"],
+        "constraints": {
+            "promptCharacterLimit": 7500,
+            "steps": {"default": 8, "max": 8},
+            "widthHeightDivisor": 1,
         },
+        "pricing": {"generation": price, "upscale": {"2x": price, "4x": price}},
     }
-
-
-def seconds_of(body: Mapping[str, Any]) -> int:
-    """Return how long the clip of ``body`` is, in seconds."""
-    text = str(body.get("duration") or "")
-    return int(text[:-1]) if text.endswith("s") and text[:-1].isdigit() else DEFAULT_SECONDS
-
-
-def short_side(resolution: str) -> int:
-    """Return the shorter side of a named resolution such as ``720p``, in pixels."""
-    name = resolution.lower()
-    return _SHORT_SIDES[name] if name in _SHORT_SIDES else int(name.rstrip("p"))
-
-
-def frame_size(resolution: str | None, aspect_ratio: str | None) -> tuple[int, int]:
-    """Return width and height in pixels, both even, as H.264 wants them."""
-    side = short_side(resolution or "720p")
-    ratio = aspect_ratio if aspect_ratio and ":" in aspect_ratio else "16:9"
-    wide, high = map(int, ratio.split(":"))
-    long_side = round(side * max(wide, high) / min(wide, high) / 2) * 2
-    return (long_side, side) if wide >= high else (side, long_side)
+    head = {"id": IMAGE_MODEL, "created": _CREATED, "object": "model", "owned_by": "venice.ai", "type": "image"}
+    return {**head, "model_spec": spec}

@@ -16,11 +16,12 @@ from airflow_provider_venice.simulator.catalog import RECOMMENDED_MODEL
 from airflow_provider_venice.simulator.faults import HTML, Fault, take_first
 from airflow_provider_venice.simulator.jobs import Job
 from airflow_provider_venice.simulator.journal import JournalEntry
+from airflow_provider_venice.simulator.limits import BLOCK, MAX_FAILURES
 from airflow_provider_venice.simulator.replies import Reply
 from airflow_provider_venice.simulator.vendor import Vendor
 
 #: Endpoints that answer without a key.
-_OPEN = ("quote", "models")
+_OPEN = ("quote", "models", "traits", "usage")
 
 #: Endpoints that know no key and no limits: the secret is in the URL.
 LINKS = ("download", "revoke")
@@ -46,6 +47,21 @@ class Exchange:
             self.entry.key = hashlib.sha256(self.key.encode()).hexdigest()[:8]
         vendor.journal.add(self.entry)
 
+    @property
+    def key_is_known(self) -> bool:
+        """Whether the request comes with a key of the account."""
+        return any(_same(self.key, known) for known in (self.vendor.settings.api_key, self.vendor.settings.admin_key))
+
+    def lacks_admin_key(self, *, everywhere: bool = False) -> bool:
+        """
+        Whether the endpoint needs an ADMIN key, and the request has none.
+
+        :param everywhere: whether only the later edition asks for that key here.
+        """
+        if everywhere and not self.vendor.settings.october:
+            return False
+        return not _same(self.key, self.vendor.settings.admin_key)
+
     def about(self) -> str:
         """Return the text in which a fault's ``match`` is looked for."""
         text = json.dumps(self.body, ensure_ascii=False) if self.body else ""
@@ -70,9 +86,9 @@ class Exchange:
             except web.HTTPRequestEntityTooLarge:
                 return replies.too_large()
             except ValueError:
-                return replies.invalid({"body": ["Malformed JSON"]})
+                return replies.not_json("Invalid JSON request")
             if not isinstance(body, dict):
-                return replies.invalid({"body": ["Expected object"]})
+                return replies.not_json("Expected object")
             self.body = body
             model, queue_id = body.get("model"), body.get("queue_id")
             if isinstance(queue_id, str) and isinstance(model, str):
@@ -84,6 +100,10 @@ class Exchange:
         return None
 
 
+def _same(key: str | None, known: str) -> bool:
+    return hmac.compare_digest((key or "").encode(), known.encode())
+
+
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
 
@@ -93,8 +113,12 @@ async def decide(x: Exchange, handler: Handler) -> tuple[Reply, Fault | None]:
     refusal = None
     if x.endpoint not in LINKS:
         refusal, headers = _admit(x)
-    refusal = refusal or await x.read()
+    # A refused request is read as well: the log of refusals names its model.
+    unreadable = await x.read()
+    refusal = refusal or unreadable
     fault = None
+    if x.entry.refused:
+        x.vendor.note_refusal(x.entry)
     if refusal is None:
         fault = _take_fault(x)
         reply = await _answer(x, handler, fault)
@@ -103,8 +127,8 @@ async def decide(x: Exchange, handler: Handler) -> tuple[Reply, Fault | None]:
     if fault is not None:
         x.entry.fault = ", ".join(fault.effects)
     reply.headers = {**headers, **reply.headers}
-    if reply.status >= 400 and not x.entry.refused and x.endpoint not in LINKS:
-        x.vendor.limiter.note_failure(x.key or "")
+    if not x.entry.refused and x.endpoint not in LINKS:
+        x.vendor.limiter.note(x.key or "", reply.status)
     return reply, fault
 
 
@@ -113,8 +137,10 @@ def _admit(x: Exchange) -> tuple[Reply | None, dict[str, str]]:
     verdict = x.vendor.limiter.admit(x.key or "", x.endpoint)
     if not verdict.allowed:
         x.entry.refused, x.entry.blocked = True, verdict.blocked
-        return replies.blocked() if verdict.blocked else replies.rate_limited(), verdict.headers
-    known = hmac.compare_digest((x.key or "").encode(), x.vendor.settings.api_key.encode())
+        most = MAX_FAILURES[x.vendor.settings.edition]
+        reply = replies.blocked(most, BLOCK) if verdict.blocked else replies.rate_limited()
+        return reply, verdict.headers
+    known = x.key_is_known
     if not known and not (x.key is None and x.endpoint in _OPEN):
         return replies.unauthorized(), verdict.headers
     headers = dict(verdict.headers)

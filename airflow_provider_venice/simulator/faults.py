@@ -16,7 +16,13 @@ ENDPOINTS = (
     "models",
     "rate_limits",
     "balance",
+    "traits",
+    "rate_limits_log",
+    "usage",
+    "usage_history",
+    "usage_analytics",
     "image",
+    "images",
     "download",
     "revoke",
 )

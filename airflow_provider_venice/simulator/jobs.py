@@ -58,6 +58,7 @@ class Job:
     :param ready_at: epoch seconds at which it is done.
     :param average: P80 of such jobs, in milliseconds of the reader's clock.
     :param settings: the vendor's settings; they say how long media is kept.
+    :param key: fingerprint of the API key that submitted it.
     :param token: the secret of the private link.
     """
 
@@ -68,6 +69,7 @@ class Job:
     ready_at: float
     average: int
     settings: Settings
+    key: str | None = None
     queue_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     faults: list[Fault] = field(default_factory=list)

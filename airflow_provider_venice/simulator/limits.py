@@ -16,7 +16,7 @@ OTHER_REQUESTS_PER_MINUTE = 500
 WINDOW = 60.0
 
 #: More than this many failures within ``FAILURE_WINDOW`` seconds, and ``BLOCK`` seconds of refusals follow.
-MAX_FAILURES = 20
+MAX_FAILURES = {"2026-08": 20, "2026-10": 50}
 FAILURE_WINDOW = 30.0
 BLOCK = 30.0
 
@@ -150,16 +150,21 @@ class Limiter:
         }
         return Verdict(allowed=allowed, headers=headers)
 
-    def note_failure(self, key: str) -> None:
-        """Count one answer of 400 or above; the one too many starts the block."""
-        if not self._settings.limits:
+    def note(self, key: str, status: int) -> None:
+        """
+        Count an answer that is a failure; the one too many starts the block.
+
+        By the later edition only refusals of the client count, and no 429.
+        """
+        failed = 400 <= status < 500 and status != 429 if self._settings.october else status >= 400
+        if not failed or not self._settings.limits:
             return
         now = time.time()
         failures = self._failures.setdefault(key, deque())
         failures.append(now)
         while failures[0] < now - self._settings.wall(FAILURE_WINDOW):
             failures.popleft()
-        if len(failures) > MAX_FAILURES:
+        if len(failures) > MAX_FAILURES[self._settings.edition]:
             failures.clear()
             self._blocked_until[key] = now + self._settings.wall(BLOCK)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from PIL.Image import Image
 
-MISSING = "the simulator draws its media with Pillow and PyAV; pip install 'airflow-provider-venice[simulator]'"
+MISSING = "the simulator needs Pillow, PyAV and jsonschema; pip install 'airflow-provider-venice[simulator]'"
 
 _BAR_HEIGHT = 16
 _TONE_HERTZ, _SAMPLE_RATE, _SAMPLES = 440, 48000, 1024
@@ -33,9 +33,10 @@ def require() -> None:
     """
     try:
         import av
+        import jsonschema
         import PIL.Image
 
-        del av, PIL
+        del av, jsonschema, PIL
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(MISSING) from error
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.simulator.faults import untagged
+from airflow_provider_venice.simulator.issues import Issue, details_of
 
 if TYPE_CHECKING:
     from airflow_provider_venice.simulator.jobs import Job
@@ -45,11 +47,47 @@ def error(status: int, message: str, **beside: Any) -> Reply:
     return Reply(status, json={"error": message, **beside})
 
 
-def invalid(problems: Mapping[str, list[str]]) -> Reply:
+def invalid(issues: Sequence[Issue]) -> Reply:
     """Return the ``DetailedError`` shape for wrong fields."""
-    details: dict[str, Any] = {"_errors": []}
-    details.update({name: {"_errors": texts} for name, texts in problems.items()})
-    return Reply(400, json={"error": "Invalid request parameters", "details": details})
+    listed = [issue.to_dict() for issue in issues]
+    return Reply(400, json={"error": "Invalid request parameters", "details": details_of(issues), "issues": listed})
+
+
+def not_json(problem: str) -> Reply:
+    """The body is no JSON object."""
+    return invalid([Issue((), problem, "invalid_type")])
+
+
+def model_unknown(name: str, known: Iterable[str]) -> Reply:
+    """There is no such model."""
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    suggestion = f". Did you mean: {', '.join(near)}?" if near else ""
+    return error(404, f"Specified model not found: {name}{suggestion}", code="MODEL_NOT_FOUND")
+
+
+def path_unknown(method: str, path: str) -> Reply:
+    """There is no such endpoint."""
+    return error(404, f"Not found: {method} {path}")
+
+
+def admin_only() -> Reply:
+    """The key is a good one, but not of the kind that the endpoint asks for."""
+    return error(401, "Admin API key required")
+
+
+def usage_retired() -> Reply:
+    """``/billing/usage`` has ended; the answer names what follows it."""
+    message = (
+        "GET /billing/usage has ended. Use GET /billing/usage-history: pageSize and nextCursor replace page and "
+        "limit, startTimestamp and endTimestamp replace startDate and endDate."
+    )
+    reply = error(410, message)
+    reply.headers = {
+        "Deprecation": "@1783555200",
+        "Sunset": "Wed, 16 Sep 2026 00:00:00 GMT",
+        "Link": '</api/v1/billing/usage-history>; rel="successor-version"',
+    }
+    return reply
 
 
 def unauthorized() -> Reply:
@@ -59,12 +97,17 @@ def unauthorized() -> Reply:
 
 def too_large() -> Reply:
     """The body is above the vendor's 35 MB."""
-    return error(413, "The request payload exceeds the maximum allowed size of 35 MB.", code="PAYLOAD_TOO_LARGE")
+    return error(
+        413, "The request payload is too large. Please reduce the size of your request.", code="PAYLOAD_TOO_LARGE"
+    )
 
 
 def insufficient_balance() -> Reply:
     """The balance does not cover the price."""
-    return error(402, "Insufficient USD or Diem balance to complete request. Add credits.", code="INSUFFICIENT_BALANCE")
+    message = (
+        "Insufficient USD or Diem balance to complete request. Visit https://venice.ai/settings/api to add credits."
+    )
+    return error(402, message, code="INSUFFICIENT_BALANCE")
 
 
 def request_unknown() -> Reply:
@@ -89,18 +132,29 @@ def link_gone() -> Reply:
 
 def rate_limited() -> Reply:
     """The minute's requests are used up."""
-    return error(429, "Rate limit exceeded. Please try again later.")
+    return error(429, "Rate limit exceeded")
 
 
-def blocked() -> Reply:
-    """Too many failed requests: everything is refused for a while."""
-    return error(429, "Too many failed requests. Please try again later.")
+def blocked(most: int, seconds: float) -> Reply:
+    """
+    Too many failed requests: everything is refused for a while.
+
+    :param most: failures that are allowed.
+    :param seconds: how long the block lasts, in vendor seconds.
+    """
+    message = (
+        f"Too many failed attempts (> {most}) resulting in a non-success status code. "
+        f"Please wait {seconds:.0f}s and try again."
+    )
+    return error(429, message)
 
 
 def prompt_refused(prompt: str) -> Reply:
     """The content policy at submission; nothing was charged."""
     suggestion = untagged(prompt) or "A calm canal in Venice at sunrise."
-    return error(422, "Your prompt violates the content policy.", suggested_prompt=suggestion)
+    return error(
+        422, "Your prompt violates the content policy of Venice.ai or the model provider", suggested_prompt=suggestion
+    )
 
 
 def provider_refused(recommended_model: str | None) -> Reply:
@@ -124,15 +178,15 @@ def needs_consent(roles: list[str]) -> Reply:
         json={
             "error": {
                 "code": "needs_consent",
-                "message": "This model requires additional consent before media that may show faces can be used.",
+                "message": "Seedance consent is required for this request.",
             },
             "consent_flow": "seedance",
             "face_media_roles": roles,
             "consent": {
-                "consent_version": "simulator-1",
+                "consent_version": "v2.0",
                 "policy_text": "I accept the provider's terms and privacy policy, I have the legal right to use "
                 "the submitted media, and I acknowledge that it may be screened before processing.",
             },
-            "docs_url": "https://docs.venice.ai/api-reference/endpoint/video/queue",
+            "docs_url": "https://docs.venice.ai/guides/media/seedance-face-consent",
         },
     )

@@ -17,7 +17,8 @@ from airflow_provider_venice.simulator.app import API, make_app
 from airflow_provider_venice.simulator.faults import Fault
 from airflow_provider_venice.simulator.jobs import Job
 from airflow_provider_venice.simulator.journal import Journal
-from airflow_provider_venice.simulator.settings import Resets, Settings, WindowKind
+from airflow_provider_venice.simulator.settings import Edition, Resets, Settings, UsageIds, WindowKind
+from airflow_provider_venice.simulator.tls import Authority
 from airflow_provider_venice.simulator.vendor import Vendor
 
 _T = TypeVar("_T")
@@ -26,28 +27,43 @@ _T = TypeVar("_T")
 _PATIENCE = 30.0
 
 
-async def serve(vendor: Vendor, host: str, port: int, *, ready: Callable[[int], None], stop: asyncio.Event) -> None:
+async def serve(
+    vendor: Vendor,
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[int], None],
+    stop: asyncio.Event,
+    authority: Authority | None = None,
+) -> None:
     """
     Serve until ``stop`` is set.
 
     :param port: 0 for one that is free.
+    :param authority: serve https with its certificate; ``None`` serves http.
     :param ready: called with the port once the server listens.
-    :raises ModuleNotFoundError: when Pillow or PyAV is missing.
+    :raises ModuleNotFoundError: when Pillow, PyAV or jsonschema is missing.
     """
     media.require()
     runner = web.AppRunner(make_app(vendor), access_log=None, shutdown_timeout=0.05)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=authority.context if authority else None).start()
         ready(runner.addresses[0][1])
         await stop.wait()
     finally:
+        connections = runner.server.connections if runner.server else []
+        transports = [connection.transport for connection in connections if connection.transport]
         await runner.cleanup()
+        for transport in transports:
+            # TLS closes with an exchange of its own, for which nobody stays.
+            transport.abort()
+        await asyncio.sleep(0)
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, *, https: bool = False) -> str:
     """Return the URL that a client takes for the API's."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{API}"
+    return f"{'https' if https else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{API}"
 
 
 class VeniceSimulator:
@@ -63,6 +79,7 @@ class VeniceSimulator:
 
     :param host: address to listen on.
     :param port: 0 for one that is free.
+    :param https: serve https with a certificate made at start; :attr:`certificate` is what clients have to trust.
     :param journal_path: file that gets each journal entry as a line of JSON.
     """
 
@@ -71,18 +88,23 @@ class VeniceSimulator:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        https: bool = False,
         speed: float = 1.0,
         seed: int = 0,
         limits: bool = True,
         api_key: str = "simulator-key",
+        admin_key: str = "simulator-admin-key",
         balance: Decimal | float = 100,
         media: Literal["each", "shared"] = "each",
-        padding: int = 0,
+        padding: int = Settings.padding,
         median: float = 120.0,
         fps: int = 24,
         window: WindowKind = "fixed",
-        resets: Resets = "s",
+        resets: Resets = Settings.resets,
         job_seconds: float | None = None,
+        usage_delay: float = 0.0,
+        usage_ids: UsageIds = "queue_id",
+        edition: Edition = Settings.edition,
         journal_path: Path | str | None = None,
     ) -> None:
         settings = Settings(
@@ -90,6 +112,7 @@ class VeniceSimulator:
             seed=seed,
             limits=limits,
             api_key=api_key,
+            admin_key=admin_key,
             balance=Decimal(str(balance)),
             media=media,
             padding=padding,
@@ -98,9 +121,13 @@ class VeniceSimulator:
             window=window,
             resets=resets,
             job_seconds=job_seconds,
+            usage_delay=usage_delay,
+            usage_ids=usage_ids,
+            edition=edition,
         )
         self._vendor = Vendor(settings, None if journal_path is None else Path(journal_path))
         self._host, self._port = host, port
+        self._authority = Authority(host) if https else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._listening = threading.Event()
@@ -136,7 +163,18 @@ class VeniceSimulator:
     @property
     def base_url(self) -> str:
         """The API's URL, such as ``http://127.0.0.1:43211/api/v1``."""
-        return base_url(self._host, self._port)
+        return base_url(self._host, self._port, https=self._authority is not None)
+
+    @property
+    def certificate(self) -> bytes:
+        """
+        The certificate, as PEM, that a client of the https server has to trust.
+
+        :raises ValueError: when the server speaks http.
+        """
+        if self._authority is None:
+            raise ValueError("the simulator speaks http; start it with https=True")
+        return self._authority.certificate
 
     @property
     def control_url(self) -> str:
@@ -147,6 +185,11 @@ class VeniceSimulator:
     def api_key(self) -> str:
         """The key that is accepted."""
         return self._vendor.settings.api_key
+
+    @property
+    def admin_key(self) -> str:
+        """The account's ADMIN key."""
+        return self._vendor.settings.admin_key
 
     @property
     def journal(self) -> Journal:
@@ -232,4 +275,4 @@ class VeniceSimulator:
             self._port = port
             self._listening.set()
 
-        await serve(self._vendor, self._host, self._port, ready=ready, stop=self._stop)
+        await serve(self._vendor, self._host, self._port, ready=ready, stop=self._stop, authority=self._authority)

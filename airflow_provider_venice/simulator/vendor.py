@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
+import uuid
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_venice.simulator import media
-from airflow_provider_venice.simulator.catalog import Model, frame_size, seconds_of
+from airflow_provider_venice.simulator.catalog import IMAGE_MODEL, Model
 from airflow_provider_venice.simulator.faults import Faults
 from airflow_provider_venice.simulator.jobs import Job, JobTimes
 from airflow_provider_venice.simulator.journal import Journal, JournalEntry
+from airflow_provider_venice.simulator.ledger import Charge, Ledger
 from airflow_provider_venice.simulator.limits import Limiter
 from airflow_provider_venice.simulator.media import Clip, ClipSpec
+from airflow_provider_venice.simulator.pricing import frame_size, seconds_of
 from airflow_provider_venice.simulator.settings import Settings
 
 #: Largest side of an upscaled clip, in pixels; the real one is not worth the processor's time.
 _UPSCALED_LIMIT = 2560
+
+#: Refusals that the vendor's log keeps.
+_LOGGED = 50
+
+
+#: Highest frame rate that is drawn.
+_MOST_FPS = 120
 
 
 class Studio:
@@ -46,7 +59,7 @@ class Studio:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _clip(self, job: Job) -> Clip:
-        spec = await self.run(_upscaled, job) if job.model.upscaler else self._spec(job)
+        spec = await self.run(_upscaled, job) if job.model.kind == "upscale" else self._spec(job)
         if self._settings.media == "each":
             encoded: bytes = await self.run(media.encode, spec, self._is_closed)
         else:
@@ -69,9 +82,14 @@ class Studio:
             seconds=seconds_of(body),
             width=width,
             height=height,
-            fps=int(body.get("fps") or self._settings.fps),
+            fps=_fps(body.get("fps"), self._settings.fps),
             audio=model.has_audio(body),
         )
+
+
+def _fps(asked: Any, default: int) -> int:
+    """Return the frame rate; ``fps`` is of an older document, so that today's schema does not check it."""
+    return asked if isinstance(asked, int) and not isinstance(asked, bool) and 1 <= asked <= _MOST_FPS else default
 
 
 def _upscaled(job: Job) -> ClipSpec:
@@ -109,6 +127,8 @@ class Vendor:
         self.limiter = Limiter(settings)
         self.times = JobTimes(settings)
         self.balance = settings.balance
+        self.ledger = Ledger()
+        self.refusals: deque[dict[str, str]] = deque(maxlen=_LOGGED)
 
     def reset(self) -> None:
         """Forget jobs, faults, journal and limits; refill the balance; restart the job times' seed."""
@@ -118,12 +138,16 @@ class Vendor:
         self.limiter = Limiter(self.settings)
         self.times = JobTimes(self.settings)
         self.balance = self.settings.balance
+        self.ledger = Ledger()
+        self.refusals.clear()
 
     def accept(self, model: Model, body: dict[str, Any], entry: JournalEntry) -> Job:
         """Charge the account and start a job."""
         job = self.times.start(model, body, model.price(body))
         self.balance -= job.price
         entry.charged, entry.queue_id = job.price, job.queue_id
+        job.key = entry.key
+        self._enter(job, -job.price)
         job.media = self.studio.clip(job)
         self.jobs[job.queue_id] = job
         return job
@@ -144,6 +168,7 @@ class Vendor:
             job.refunded = True
             self.balance += job.price
             entry.refunded = job.price
+            self._enter(job, job.price)
 
     def delete(self, job: Job, entry: JournalEntry) -> None:
         """Remove a job's media, and note it when nobody had received all of it."""
@@ -172,4 +197,36 @@ class Vendor:
             return False
         self.balance -= price
         entry.charged = price
+        self.ledger.add(
+            Charge(
+                time.time(),
+                f"{IMAGE_MODEL}-image-unit",
+                -price,
+                "Grok Imagine",
+                "IMAGE",
+                entry.key,
+                f"generate-image-{uuid.uuid4().hex[:12]}",
+            )
+        )
         return True
+
+    def note_refusal(self, entry: JournalEntry) -> None:
+        """Remember a refusal by a rate limit or by the block."""
+        stamp = datetime.fromtimestamp(entry.time, timezone.utc).isoformat(timespec="milliseconds")
+        self.refusals.append(
+            {
+                "apiKeyId": entry.key or "",
+                "modelId": entry.model or "",
+                "rateLimitTier": "paid",
+                "rateLimitType": "FAILED_REQUESTS" if entry.blocked else "RPM",
+                "timestamp": f"{stamp.removesuffix('+00:00')}Z",
+            }
+        )
+
+    def _enter(self, job: Job, amount: Decimal) -> None:
+        """Enter what a job costs, or gives back, into the account's ledger."""
+        # Whether the vendor's requestId is the queue_id, nobody has verified: a client has to bear either.
+        same = self.settings.usage_ids == "queue_id"
+        request_id = job.queue_id if same else str(uuid.uuid5(uuid.UUID(job.queue_id), "request"))
+        model = job.model
+        self.ledger.add(Charge(time.time(), f"{model.id}-video-unit", amount, model.name, "VIDEO", job.key, request_id))

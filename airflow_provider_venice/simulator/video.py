@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from airflow_provider_venice.simulator import replies
-from airflow_provider_venice.simulator.catalog import MODELS
+from airflow_provider_venice.simulator import replies, schema
+from airflow_provider_venice.simulator.catalog import MODELS, Model
 from airflow_provider_venice.simulator.exchange import Exchange, policy_refusal
+from airflow_provider_venice.simulator.issues import missing, not_among
 from airflow_provider_venice.simulator.jobs import LINK_FETCHES, Job
 from airflow_provider_venice.simulator.replies import Reply
-from airflow_provider_venice.simulator.validation import check_keys, check_queue, check_quote, face_roles
+from airflow_provider_venice.simulator.validation import canonical, check_queue, check_quote, face_roles
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 async def quote(x: Exchange) -> Reply:
     """Price a clip; free."""
-    problems = check_quote(x.body)
-    if problems:
-        return replies.invalid(problems)
-    model = MODELS[x.body["model"]]
-    return Reply(json={"quote": float(model.price(x.body))}, headers=model.headers())
+    body = canonical(x.body)
+    model = _model(body)
+    if isinstance(model, Reply):
+        return model
+    october = x.vendor.settings.october
+    if october and model.kind == "upscale" and not x.key_is_known:
+        return replies.error(403, "Unauthorized access")
+    issues = check_quote(model, body)
+    if october and model.measures_source and not body.get("video_url"):
+        issues.append(missing("video_url"))
+    if issues:
+        return replies.invalid(issues)
+    return Reply(json={"quote": float(model.price(body))}, headers=model.headers())
 
 
 async def queue(x: Exchange) -> Reply:
     """Take a job and charge for it."""
-    problems = check_queue(x.body)
-    if problems:
-        return replies.invalid(problems)
-    model = MODELS[x.body["model"]]
+    body = canonical(x.body)
+    model = _model(body)
+    if isinstance(model, Reply):
+        return model
+    october = x.vendor.settings.october
+    issues = check_queue(model, body, needs_aspect_ratio=october)
+    if october and model.measures_source and body.get("duration") == "Auto":
+        issues.append(not_among("duration", ("seconds of the source",), "Auto"))
+    if issues:
+        return replies.invalid(issues)
     if model.offline:
         return replies.model_offline()
-    roles = face_roles(model, x.body)
+    roles = face_roles(model, body)
     if roles:
         return replies.needs_consent(roles)
-    if model.price(x.body) > x.vendor.balance:
+    if model.price(body) > x.vendor.balance:
         return replies.insufficient_balance()
-    job = x.vendor.accept(model, x.body, x.entry)
+    job = x.vendor.accept(model, body, x.entry)
     answer = {"model": model.id, "queue_id": job.queue_id}
     if model.private:
         answer["download_url"] = str(x.request.url.origin() / "v1/share/read" / job.token)
@@ -45,12 +62,14 @@ async def queue(x: Exchange) -> Reply:
 
 async def retrieve(x: Exchange) -> Reply:
     """Tell how far a job is; a finished one answers with its clip."""
-    problems = check_keys(x.body, ("model", "queue_id"), ("delete_media_on_completion",))
-    if problems:
-        return replies.invalid(problems)
+    issues = schema.check_body("/video/retrieve", x.body)
+    if issues:
+        return replies.invalid(issues)
     delete = bool(x.body.get("delete_media_on_completion"))
     x.entry.delete_media_on_completion = delete
     job = x.job
+    if job is None and x.vendor.settings.october:
+        return replies.request_unknown()
     if job is None or job.gone:
         return replies.media_gone()
     if job.fate == "refused":
@@ -69,11 +88,11 @@ async def retrieve(x: Exchange) -> Reply:
 
 async def complete(x: Exchange) -> Reply:
     """Delete a finished job's media; it cancels nothing."""
-    problems = check_keys(x.body, ("model", "queue_id"))
-    if problems:
-        return replies.invalid(problems)
+    issues = schema.check_body("/video/complete", x.body)
+    if issues:
+        return replies.invalid(issues)
     job = x.job
-    if job is None or job.model.private:
+    if job is None or job.model.private or x.vendor.settings.october:
         return replies.request_unknown()
     if not job.due:
         return Reply(json={"success": False})
@@ -105,6 +124,14 @@ async def revoke(x: Exchange) -> Reply:
         return replies.link_gone()
     x.vendor.delete(x.job, x.entry)
     return Reply(204, content=b"")
+
+
+def _model(body: Mapping[str, Any]) -> Model | Reply:
+    """Return the model that a body names, or the refusal of a body that names none."""
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        return replies.invalid([missing("model")])
+    return MODELS.get(name) or replies.model_unknown(name, MODELS)
 
 
 async def _clip(job: Job, headers: dict[str, str]) -> Reply:

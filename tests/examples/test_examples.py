@@ -173,12 +173,12 @@ def test_the_cheapest_of_several_models(run_dag: RunDag, venice_simulator: Venic
 
     state, _ = run_dag(dag)
     assert state == "success"
-    # Three models, of which two offer 5s and 10s and one offers 4s.
-    assert len(venice_simulator.journal.calls("quote")) == 5 + 1
+    # Three models: one offers 5s and 10s, one 4s, one all three. What is chosen is priced once more.
+    assert len(venice_simulator.journal.calls("quote")) == 6 + 1
     (job,) = venice_simulator.jobs
     assert job.model.id == "seedance-2-0-text-to-video-basic"
-    check_clip(only_clip(tmp_path), seconds=5, size=(854, 480))
-    assert_paid(venice_simulator, "0.30")
+    check_clip(only_clip(tmp_path), seconds=4, size=(854, 480))
+    assert_paid(venice_simulator, "0.24")
 
 
 def test_asset_producer(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.simulator.catalog import frame_size
+from airflow_provider_venice.simulator.pricing import frame_size
 from tests.simulator.client import Client
 
 
@@ -160,3 +160,9 @@ def test_missing_media_libraries_name_the_extra() -> None:
     assert "pip install 'airflow-provider-venice[simulator]'" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not answer.stdout
+
+
+def test_no_clip_is_so_small_that_it_passes_for_a_refusal() -> None:
+    assert (
+        len(clip({"model": "longcat-distilled-text-to-video", "duration": "5s", "prompt": "a boat"}, fps=5)) > 100_000
+    )

@@ -16,6 +16,8 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from tests.simulator.client import PRIVATE, T2V, Client
 
 GIF = base64.b64encode(b"GIF89a" + bytes(20)).decode()
+REFERENCE = "seedance-2-5-reference-to-video-basic"
+POSES = [{"time": time, "azimuth": 45 * time, "elevation": 10, "distance": 1} for time in (0, 1)]
 UPSCALE = {"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4", "upscale_factor": 4}
 CONSENTS = {
     "seedance": {
@@ -177,13 +179,24 @@ def test_no_key_is_refused_and_keys_stay_out_of_the_journal(venice: VeniceSimula
         ({"image_url": "https://example.com/a.png"}, "image_url"),
         ({"target_fps": 60}, "target_fps"),
         ({"camera_trajectory": [{}, {}]}, "camera_trajectory"),
-        ({"model": "wan-2-7-image-to-video", "camera_trajectory": [{}]}, "camera_trajectory"),
+        ({"model": "wan-2-7-image-to-video", "camera_trajectory": POSES}, "camera_trajectory"),
+        ({"model": "minimax-h3-max-multi-angle", "camera_trajectory": POSES[:1]}, "camera_trajectory"),
+        ({"model": "minimax-h3-max-multi-angle", "camera_trajectory": [{"pan": 1}, {}]}, "camera_trajectory"),
+        ({"model": "minimax-h3-max-multi-angle", "camera_trajectory": POSES}, "image_url"),
         ({"model": "topaz-video-upscale", "target_fps": "60"}, "target_fps"),
         ({"model": "topaz-video-upscale", "target_fps": 0}, "target_fps"),
         ({"model": "topaz-video-upscale", "slowdown_factor": 0.5}, "slowdown_factor"),
         ({"duration": "auto"}, "duration"),
-        ({"flavour": "sweet"}, "flavour"),
-        ({"model": "nobody"}, "model"),
+        ({"audio": True}, "audio"),
+        ({"bitrate_mode": "high"}, "bitrate_mode"),
+        ({"resolution": "720P"}, "resolution"),
+        ({"aspect_ratio": "16:10"}, "aspect_ratio"),
+        ({"reference_document_urls": ["https://h/a.pdf", "https://h/b.pdf"]}, "reference_document_urls"),
+        ({"model": REFERENCE, "reference_image_urls": ["https://h/a.png"] * 31}, "reference_image_urls"),
+        ({"model": REFERENCE, "reference_audio_urls": ["https://h/a.mp3"]}, "reference_audio_urls"),
+        ({"model": REFERENCE}, "reference_image_urls"),
+        ({"model": "pixverse-c1-transition", "image_url": "https://h/a.png"}, "end_image_url"),
+        ({"model": "wan-2-7-image-to-video", "keyframes": [{"frame_index": 0}]}, "keyframes"),
         ({"model": "longcat-distilled-text-to-video", "resolution": "720p"}, "resolution"),
         ({"model": "longcat-distilled-text-to-video", "aspect_ratio": "16:9"}, "aspect_ratio"),
         ({"model": "wan-2-7-image-to-video"}, "image_url"),
@@ -202,7 +215,9 @@ def test_a_wrong_field_is_named_and_costs_nothing(client: Client, change: dict[s
     problem = answer.json()
     assert isinstance(problem["error"], str)
     assert problem["details"]["_errors"] == []
-    assert problem["details"][field]["_errors"]
+    assert field in problem["details"]
+    assert field in [issue["path"][0] for issue in problem["issues"]]
+    assert all(issue["message"] and issue["code"] for issue in problem["issues"])
     assert not client.venice.journal.charges
 
 
@@ -253,19 +268,66 @@ def test_fields_of_the_vendors_guides_are_taken(client: Client) -> None:
     answer = client.post("video/queue", {**UPSCALE, **enhancement, "sharp": 1, "softness": 0, "output_format": "mp4"})
     assert answer.status_code == 200, answer.text
     client.job(reference_video_total_duration=3)
-    client.job(
-        model="wan-2-7-image-to-video",
-        image_url="https://example.com/a.png",
-        image_strength=0.5,
-        camera_trajectory=[{"pan": 0}, {"pan": 1}],
-    )
+    client.job(model="wan-2-7-image-to-video", image_url="https://example.com/a.png", image_strength=0.5)
+    poses = {
+        "model": "minimax-h3-max-multi-angle",
+        "image_url": "https://example.com/a.png",
+        "camera_trajectory": POSES,
+    }
+    assert client.post("video/queue", {**poses, "duration": "5s"}).status_code == 200, "it needs no prompt"
+
+
+def test_what_the_vendor_does_not_know_is_ignored(client: Client) -> None:
+    client.job(flavour="sweet", seed="seven", fps="many")
+
+
+def test_a_value_that_is_not_listed_is_told_with_those_that_are(client: Client) -> None:
+    (issue,) = client.queue(duration="7s").json()["issues"]
+    assert (issue["code"], issue["path"]) == ("invalid_enum_value", ["duration"])
+    assert issue["message"] == "Invalid enum value. Expected '5s' | '10s' | '15s', received '7s'"
+
+
+def test_what_is_wrong_deep_inside_is_told_where_it_is(client: Client) -> None:
+    frames = [{"image_url": "https://h/a.png", "frame_index": 0}, {"image_url": 1, "frame_index": -1}]
+    problem = client.queue(keyframes=frames).json()
+    assert problem["details"]["keyframes"]["1"]["frame_index"]["_errors"]
+    assert [issue["path"] for issue in problem["issues"]] == [
+        ["keyframes", 1, "image_url"],
+        ["keyframes", 1, "frame_index"],
+    ]
+
+
+@pytest.mark.parametrize("path", ["video/quote", "video/queue"])
+def test_an_unknown_model_is_not_found(client: Client, path: str) -> None:
+    answer = client.post(path, {**T2V, "model": "wan-2-7-text-to-vide"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "MODEL_NOT_FOUND")
+    assert "Did you mean: wan-2-7-text-to-video" in answer.json()["error"]
+    assert client.post(path, {**T2V, "model": None}).status_code == 400
+
+
+@pytest.mark.parametrize("duration", ["Auto", "10", "5s", None])
+def test_an_upscaler_measures_its_source(client: Client, duration: str | None) -> None:
+    body = {**UPSCALE, **({} if duration is None else {"duration": duration})}
+    assert client.post("video/quote", body).json() == client.post("video/quote", UPSCALE).json()
+    assert client.post("video/queue", body).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["video/queu", "chat/completions"])
+def test_what_is_no_endpoint_is_answered_with_json(client: Client, path: str) -> None:
+    for answer in (client.post(path, {}), client.get(path), client.get("video/queue")):
+        assert answer.status_code == 404
+        assert isinstance(answer.json()["error"], str)
 
 
 def test_a_source_gives_its_length_and_shape(client: Client) -> None:
-    fields = {"model": "seedance-2-0-image-to-video-basic", "duration": "auto"}
+    fields = {"model": REFERENCE, "duration": "auto", "aspect_ratio": "adaptive"}
     assert client.post("video/quote", fields).status_code == 400
     assert client.post("video/quote", {**fields, "reference_video_total_duration": 4}).status_code == 200
-    client.job(**fields, reference_video_urls=["https://example.com/a.mp4"], consents=CONSENTS)
+    client.job(**fields, reference_video_urls=["https://example.com/a.mp4"], omni_reference_task_type="editing")
+    fixed = {**fields, "duration": "6s", "reference_video_total_duration": 5.2}
+    lengths = [{**fields, "reference_video_total_duration": 5.2}, fixed]
+    first, second = (client.post("video/quote", length).json()["quote"] for length in lengths)
+    assert first == second, "the source's length counts as whole seconds"
 
 
 @pytest.mark.parametrize("body", ["{not json", "[]", ""])
@@ -277,7 +339,9 @@ def test_a_body_that_is_no_object_is_refused(client: Client, body: str) -> None:
 @pytest.mark.parametrize("path", ["video/retrieve", "video/complete"])
 def test_later_calls_name_their_wrong_fields_too(client: Client, path: str) -> None:
     answer = client.post(path, {"model": T2V["model"], "speed": 1})
-    assert set(answer.json()["details"]) == {"_errors", "queue_id", "speed"}
+    details = answer.json()["details"]
+    assert details["_errors"] == ["Unrecognized key(s) in object: 'speed'"]
+    assert set(details) == {"_errors", "queue_id"}
 
 
 def test_a_data_url_of_the_real_type_is_taken(client: Client) -> None:
@@ -312,7 +376,10 @@ def test_a_deprecated_model_says_so(client: Client) -> None:
 
 
 def test_faces_need_a_persons_consent(client: Client) -> None:
-    fields = {"model": "seedance-2-0-image-to-video-basic", "image_url": "https://example.com/face.png"}
+    face = {"image_url": "https://example.com/face.png"}
+    client.job(model="seedance-2-0-image-to-video-basic", **face)
+    client.venice.reset()
+    fields = {"model": "seedance-2-0-image-to-video", **face}
     answer = client.queue(**fields)
     problem = answer.json()
     assert answer.status_code == 409
@@ -323,6 +390,8 @@ def test_faces_need_a_persons_consent(client: Client) -> None:
     assert not client.venice.journal.charges
     half = client.queue(**fields, consents={"seedance": {"confirmed_legal_right": True}})
     assert (half.status_code, "consents" in half.json()["details"]) == (400, True)
+    further = {"seedance": {**CONSENTS["seedance"], "consent_version": "v2.0"}}
+    assert client.queue(**fields, consents=further).status_code == 400
     client.job(**fields, consents=CONSENTS)
 
 
@@ -350,4 +419,7 @@ def test_images(client: Client, kind: str) -> None:
 def test_wrong_image_fields_are_named(client: Client) -> None:
     body = {"model": "nobody", "prompt": "", "width": 0, "format": "bmp", "taste": 1}
     answer = client.post("image/generate", body)
-    assert set(answer.json()["details"]) == {"_errors", *body}
+    details = answer.json()["details"]
+    assert set(details) == {"_errors", "prompt", "width", "format"}
+    assert details["_errors"] == ["Unrecognized key(s) in object: 'taste'"]
+    assert client.post("image/generate", {"model": "nobody", "prompt": "a bridge"}).status_code == 404

@@ -50,11 +50,7 @@ def check_answer(path: str, method: str, status: int, answer: Any) -> list[Issue
 
 def check_guide_fields(body: Mapping[str, Any]) -> list[Issue]:
     """Return what is wrong with the fields that only the vendor's guides describe."""
-    from jsonschema import Draft202012Validator
-
-    properties = _load("guides.json")["properties"]
-    validator = Draft202012Validator({"type": "object", "properties": properties})
-    return issues_of(validator.iter_errors(dict(body)))
+    return issues_of(_guide_validator().iter_errors(dict(body)))
 
 
 def properties_of(path: str) -> frozenset[str]:
@@ -102,6 +98,13 @@ def _validator(pointer: str) -> Validator:
 
     # The references point into the same document.
     return Draft202012Validator({"$ref": pointer, **document()}, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+@cache
+def _guide_validator() -> Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator({"type": "object", "properties": _load("guides.json")["properties"]})
 
 
 def _escaped(path: str) -> str:

@@ -10,6 +10,6 @@ ROWS = (
         BEFORE,
         lambda scene: scene.generate(model="wan-2-7-text-to-vidoe"),
         "model 'wan-2-7-text-to-vidoe' is not a video model of this account; did you mean wan-2-7-text-to-video or "
-        "wan-2-7-image-to-video or wan-2.5-preview-text-to-video?",
+        "wan-2.6-text-to-video or wan-2.2-a14b-text-to-video?",
     ),
 )
