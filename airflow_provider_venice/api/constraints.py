@@ -65,7 +65,8 @@ def _check_prompts(request: VideoRequest, model: VideoModel, problems: dict[str,
 
 
 def _check_choices(request: VideoRequest, model: VideoModel, problems: dict[str, str]) -> None:
-    if request.duration is None and model.durations:
+    # What works on a clip measures it: such a model may list "Auto", and refuse it.
+    if request.duration is None and model.durations and model.model_type != "video":
         problems["duration"] = f"is missing; allowed are {', '.join(model.durations)}"
     for name, allowed in (
         ("duration", model.durations),

@@ -28,7 +28,8 @@ UPSCALER = VideoModel("topaz-video-upscale", model_type="video")
 ENHANCER = VideoModel("starlight-precise", model_type="video")
 EDITOR = VideoModel("seedance-r2v", model_type="image-to-video", durations=("5s",), aspect_ratios=("16:9",))
 UNTYPED = VideoModel("brand-new", durations=("5s",))
-MODELS = [TEXT, IMAGE, FREE, OFFLINE, UPSCALER, ENHANCER, EDITOR, UNTYPED]
+MEASURED = VideoModel("topaz-2-upscale", model_type="video", durations=("Auto",))
+MODELS = [MEASURED, TEXT, IMAGE, FREE, OFFLINE, UPSCALER, ENHANCER, EDITOR, UNTYPED]
 
 GOOD: list[dict[str, Any]] = [
     {"model": "wan-text", "prompt": "p", "duration": 5},
@@ -46,6 +47,8 @@ GOOD: list[dict[str, Any]] = [
     {"model": "seedance-r2v", "prompt": "p", "reference_video_urls": "a", "duration": -1, "aspect_ratio": "adaptive"},
     {"model": "seedance-r2v", "prompt": "p", "video_url": "a", "duration": "auto", "aspect_ratio": "auto"},
     {"model": "topaz-video-upscale", "video_url": "a", "duration": "auto"},
+    # Listed as "Auto", which the submission refuses: the source decides, and the duration is to be left out.
+    {"model": "topaz-2-upscale", "video_url": "a"},
 ]
 
 
