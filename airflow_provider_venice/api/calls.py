@@ -50,7 +50,7 @@ _JOB_ENDED = (400, 404, 410, 422)
 #: Seconds after its submission for which a job may be unknown to a part of the vendor's servers.
 _LAG = 60.0
 
-#: What ``/video/complete`` answers, with a 400, where it knows of no such media.
+#: What ``/video/complete`` and ``/video/retrieve`` answer, with a 400, where they know of no such media.
 _UNKNOWN_CODE, _UNKNOWN_WORDS = "REQUEST_ID_NOT_FOUND", "Request ID is invalid"
 
 
@@ -234,7 +234,7 @@ def delete_media(job: VideoJob) -> Call[bool]:
         try:
             return reply.json().get("success") is True
         except VeniceAPIError as error:
-            if error.status_code == 400 and (error.error_code == _UNKNOWN_CODE or _UNKNOWN_WORDS in str(error)):
+            if _is_unknown(error):
                 return False
             raise
 
@@ -341,13 +341,22 @@ def _raise_for_job(reply: Reply, job: VideoJob) -> None:
     if _says_nothing(reply, job):
         raise reply.unreadable(f"is not from the API and tells nothing of {job}")
     age = None if job.queued_at is None else abs(reply.head.received_at - job.queued_at)
-    if status == 404 and age is not None and age < _LAG:
-        raise reply.unreadable(
-            f"comes {age:.0f} s after the submission of {job}, which may not be known everywhere yet"
-        )
-    if status in _JOB_ENDED:
+    if status not in _JOB_ENDED:
+        raise_for_status(reply, about=job)
+        return
+    try:
         raise_for_status(reply, VideoGenerationError, about=job, model=job.model, queue_id=job.queue_id)
-    raise_for_status(reply, about=job)
+    except VideoGenerationError as error:
+        if age is not None and age < _LAG and (status == 404 or _is_unknown(error)):
+            raise reply.unreadable(
+                f"comes {age:.0f} s after the submission of {job}, which may not be known everywhere yet"
+            ) from None
+        raise
+
+
+def _is_unknown(error: VeniceAPIError) -> bool:
+    """Whether Venice says that it knows no job of that id."""
+    return error.status_code == 400 and (error.error_code == _UNKNOWN_CODE or _UNKNOWN_WORDS in str(error))
 
 
 def _link(value: Any) -> str | None:

@@ -292,14 +292,26 @@ def test_a_payment_that_is_required_is_the_apis_in_its_other_form_too() -> None:
     ("age", "heals"), [(0, True), (59, True), (-5, True), (61, False), (3600, False), (None, False)]
 )
 @pytest.mark.parametrize("make", [calls.retrieve, calls.download])
-def test_a_job_that_was_just_submitted_may_not_be_known_everywhere(make: Any, age: float | None, heals: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"error": "Media could not be found."}),
+        (400, {"error": "Request ID is invalid."}),
+        (400, {"error": "Unknown.", "code": "REQUEST_ID_NOT_FOUND"}),
+    ],
+)
+def test_a_job_that_was_just_submitted_may_not_be_known_everywhere(
+    make: Any, status: int, body: Any, age: float | None, heals: bool
+) -> None:
     job = VideoJob("wan", "q-7", queued_at=None if age is None else NOW - age)
     with pytest.raises(VeniceError) as caught:
-        make(job).read(reply(404, {"error": "Media could not be found."}))
+        make(job).read(reply(status, body))
     assert caught.value.can_heal is heals
     assert isinstance(caught.value, VideoGenerationError) is not heals
     with pytest.raises(VideoGenerationError):
         make(job).read(reply(422, {"error": "policy"}))
+    with pytest.raises(VideoGenerationError):
+        make(job).read(reply(400, {"error": "Video generation failed"}))
 
 
 def test_a_submission_without_its_id_does_not_show_the_link() -> None:
