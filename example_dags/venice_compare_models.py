@@ -38,7 +38,7 @@ with DAG(
         """Return every model with every duration that it offers."""
         hook, params = VeniceHook(), get_current_context()["params"]
         return [
-            {"model": model.id, "duration": duration}
+            {"model": model.id, "duration": duration, "aspect_ratio": "16:9"}
             for model in map(hook.get_model, params["models"])
             for duration in params["durations"]
             if duration in model.durations

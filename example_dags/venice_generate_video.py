@@ -30,6 +30,8 @@ with DAG(
         model="wan-2-7-text-to-video",
         prompt="{{ params.prompt }}",
         duration="5s",
+        # Models that list aspect ratios want one; image-to-video models take none.
+        aspect_ratio="16:9",
         resolution="720p",
         # US dollars; above it the task fails before anything is queued.
         max_cost=2.00,

@@ -74,6 +74,7 @@ else:
             "model": "wan-2-7-text-to-video",
             "prompt": "{{ params.prompt }}",
             "duration": "{{ params.duration }}",
+            "aspect_ratio": "16:9",
         }
         price = "{{ ti.xcom_pull(task_ids='quote')['estimated_cost'] }}"
 

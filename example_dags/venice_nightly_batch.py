@@ -49,7 +49,7 @@ with DAG(
 ) as dag:
     # [START howto_nightly_batch]
     # What a row leaves open.
-    defaults: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": "5s"}
+    defaults: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": "5s", "aspect_ratio": "16:9"}
 
     @task
     def read_prompts(source: str) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ with DAG(
         model="wan-2-7-text-to-video",
         prompt="{{ params.prompt }}",
         duration="5s",
+        aspect_ratio="16:9",
         max_cost=2.00,
         output_path="{{ params.output_dir }}/{{ run_id }}.mp4",
         # Its event carries path, size, sha256 and metadata of the file.

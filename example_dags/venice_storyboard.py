@@ -32,6 +32,7 @@ with DAG(
         # What all have in common; a request may say otherwise.
         model="wan-2-7-text-to-video",
         duration="5s",
+        aspect_ratio="16:9",
         request=[
             {"prompt": "Wide shot of {{ params.place }} at dawn"},
             {"prompt": "Close-up of a hand on a brass lamp, {{ params.place }}"},

@@ -34,6 +34,7 @@ with DAG(
         "prompt": Param("A paper boat sails down a rainy street, seen from close by", type="string", minLength=1),
         "model": Param("wan-2-7-text-to-video", type="string"),
         "duration": Param("5s", type="string"),
+        "aspect_ratio": Param("16:9", type="string", description="Empty where the model lists none"),
         "max_cost": Param(2.0, type="number", minimum=0, description="US dollars"),
         "output_dir": Param(
             os.environ.get("VENICE_OUTPUT_DIR", "/tmp/venice"),
@@ -48,6 +49,7 @@ with DAG(
         "model": "{{ params.model }}",
         "prompt": "{{ params.prompt }}",
         "duration": "{{ params.duration }}",
+        "aspect_ratio": "{{ params.aspect_ratio }}",
     }
 
     # Free. Above max_cost (US dollars) it fails, and the run ends here with nothing spent.
