@@ -1,0 +1,81 @@
+"""The operators against either edition of the vendor's documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_venice.exceptions import VeniceAPIError
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
+from airflow_provider_venice.simulator import VeniceSimulator
+from tests.running import run_task
+
+CLIP: dict[str, Any] = {"prompt": "a kite", "duration": "5s", "aspect_ratio": "16:9"}
+UPSCALE: dict[str, Any] = {"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4"}
+
+
+@pytest.fixture(params=["2026-08", "2026-10"])
+def edition(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[VeniceSimulator]:
+    with VeniceSimulator(speed=240, media="shared", edition=request.param) as venice:
+        connection = {"conn_type": "venice", "host": venice.base_url, "password": venice.api_key}
+        monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+        yield venice
+
+
+def generate(path: Path, **arguments: Any) -> Any:
+    return run_task(VeniceGenerateVideoOperator(task_id="generate", output_path=path, **arguments))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {**CLIP, "model": "wan-2-7-text-to-video"},
+        {**CLIP, "model": "grok-imagine-text-to-video-private"},
+        {**CLIP, "model": "grok-imagine-1-5-lite-text-to-video"},
+        {**CLIP, "model": "minimax-h3-text-to-video"},
+        UPSCALE,
+    ],
+    ids=lambda request: request["model"],
+)
+def test_a_clip_is_checked_priced_stored_and_deleted(
+    edition: VeniceSimulator, request_: dict[str, Any], tmp_path: Path
+) -> None:
+    result = generate(tmp_path / "clip.mp4", **request_, max_cost=2, min_balance=1, delete_media=True, deferrable=True)
+    assert (tmp_path / "clip.mp4").stat().st_size == result["size"] > 100_000
+    assert len(edition.journal.charges) == 1
+    assert edition.journal.charged == pytest.approx(edition.balance * -1 + 100)
+    assert not edition.journal.unread_deletions
+
+
+@pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
+def test_a_shape_that_is_left_out_costs_nothing(edition: VeniceSimulator, tmp_path: Path) -> None:
+    request = {**CLIP, "model": "wan-2-7-text-to-video", "aspect_ratio": None}
+    with pytest.raises(AirflowFailException, match="aspect_ratio Field is required"):
+        generate(tmp_path / "clip.mp4", **request)
+    assert not edition.journal.charges
+
+
+@pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
+def test_a_balance_that_the_key_may_not_see_is_told(edition: VeniceSimulator) -> None:
+    with pytest.raises(VeniceAPIError, match="Admin API key required"):
+        VeniceHook().balance()
+
+
+def test_a_model_that_is_not_listed_takes_a_persons_consent(edition: VeniceSimulator, tmp_path: Path) -> None:
+    face = {"model": "seedance-2-0-image-to-video", "prompt": "she smiles", "duration": "5s"}
+    face["image_url"] = "https://example.com/face.png"
+    with pytest.raises(AirflowFailException, match="is not a video model of this account"):
+        generate(tmp_path / "clip.mp4", **face)
+    with pytest.raises(AirflowFailException, match=r"Seedance consent is required.*I accept the provider's terms"):
+        generate(tmp_path / "clip.mp4", **face, validate=False)
+    assert not edition.journal.charges
+    names = ("confirmed_terms_and_privacy", "confirmed_legal_right", "confirmed_screening_acknowledged")
+    consents = {"seedance": dict.fromkeys(names, True)}
+    generate(tmp_path / "clip.mp4", **face, validate=False, consents=consents)
+    assert len(edition.journal.charges) == 1
