@@ -76,19 +76,20 @@ def _candidates() -> Iterator[str]:
         yield from sorted(glob.glob(str(Path.home() / f".pyenv/versions/3.{minor}.*/bin/python")))
 
 
-def find_python(release: Release) -> str:
+def find_python(wanted_by: str, below: tuple[int, int]) -> str:
     """
-    Return an interpreter of this machine that the release can run on, this one if it will do.
+    Return an interpreter of this machine from 3.11 to below ``below``, this one if it will do.
 
+    :param wanted_by: what needs it, for the message.
     :raises RuntimeError: when there is none.
     """
     for candidate in _candidates():
         version = _version(candidate)
-        if version is not None and OLDEST_PYTHON <= version < release.python_below:
+        if version is not None and OLDEST_PYTHON <= version < below:
             return candidate
-    newest = ".".join(map(str, release.python_below))
+    newest = ".".join(map(str, below))
     raise RuntimeError(
-        f"Airflow {release.version} needs a Python from 3.11 to below {newest}, and this machine has none on its "
+        f"{wanted_by} needs a Python from 3.11 to below {newest}, and this machine has none on its "
         "PATH or in ~/.pyenv/versions; install one (its environment is then made by itself)"
     )
 
@@ -102,32 +103,38 @@ def find_uv() -> str:
     return uv
 
 
+def run_uv(*arguments: str) -> None:
+    """
+    Run uv, which fetches no Python here.
+
+    :raises RuntimeError: when it fails, with what it printed.
+    """
+    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
+    result = subprocess.run(
+        [find_uv(), *arguments],
+        cwd=ROOT,
+        env={**env, "UV_PYTHON_DOWNLOADS": "never"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if result.returncode:
+        raise RuntimeError(f"uv {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
+
+
 def environment(release: Release) -> Path:
     """Return the Python of the release's environment; makes it if it is missing or differs from what is wanted."""
-    base, python = find_python(release), release.folder / "bin" / "python"
+    base = find_python(f"Airflow {release.version}", release.python_below)
+    python = release.folder / "bin" / "python"
     wanted = f"{release} {BRIDGE} {_version(base)} {hashlib.sha256((ROOT / 'pyproject.toml').read_bytes()).hexdigest()}"
     stamp = release.folder / ".installed"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
 
-    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
-
-    def uv(*arguments: str) -> None:
-        result = subprocess.run(
-            [find_uv(), *arguments],
-            cwd=ROOT,
-            env={**env, "UV_PYTHON_DOWNLOADS": "never"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        if result.returncode:
-            raise RuntimeError(f"uv {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
-
     install = ("pip", "install", "--python", str(python), "--compile-bytecode")
-    uv("venv", "--clear", "--python", base, str(release.folder))
+    run_uv("venv", "--clear", "--python", base, str(release.folder))
     packages = (f"apache-airflow=={release.version}", "aiohttp", "asgiref", *release.extra)
-    uv(*install, "--exclude-newer", release.resolved, *packages)
-    uv(*install, "--no-deps", BRIDGE, "--editable", ".")
+    run_uv(*install, "--exclude-newer", release.resolved, *packages)
+    run_uv(*install, "--no-deps", BRIDGE, "--editable", ".")
     stamp.write_text(wanted)
     return python
