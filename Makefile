@@ -28,7 +28,7 @@ USE_PIPS_INDEX = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -
 # Arguments for pytest: make test ARGS="-k quote -x"
 ARGS ?=
 
-.PHONY: help demo test bench soak lint format types docs check clean
+.PHONY: help demo test clients bench soak lint format types docs check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ demo: $(STAMP) ## make a clip in a real Airflow, against the simulator; KEEP=1 l
 test: $(STAMP) ## run all tests; ARGS="-k quote" for some
 	@$(USE_PIPS_INDEX); $(BIN)/python -m pytest $(ARGS)
 
+clients: $(STAMP) ## run other clients of the API against the simulator; writes docs/clients.rst
+	@$(USE_PIPS_INDEX); $(BIN)/python -m tests.clients
+
 bench: $(STAMP) ## measure, beside the peers; ARGS="polling downloads --save" for some
 	@$(USE_PIPS_INDEX); $(BIN)/python -m benchmarks $(ARGS)
 
@@ -80,6 +83,6 @@ docs: $(STAMP) ## build the documentation into docs/_build/html
 check: lint types test docs ## everything that must pass before a commit
 
 clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis docs/_build dist \
+	rm -rf $(VENV) .venv-3.* .venv-clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis docs/_build dist \
 		demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
