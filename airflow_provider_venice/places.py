@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
 
 #: Stores in which an object appears whole when its upload has ended, and not before. Elsewhere the
@@ -210,8 +211,7 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
         _refuse_empty_values(str(target))
         if protocol in ("", "file", "local"):
             return LocalPlace(Path(str(getattr(target, "path", target))))
-        with _with_package(str(target), protocol):
-            return ObjectPlace(target)
+        return _object_place(str(target), target)
     if not isinstance(target, (str, os.PathLike)):
         raise VeniceRequestError(f"a path is needed, not {type(target).__name__}")
     text = os.fsdecode(target)
@@ -232,10 +232,49 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
         raise VeniceRequestError(f"{text!r} names no bucket; write {scheme}://conn_id@bucket/key")
     if not key:
         raise VeniceRequestError(f"{text!r} names no key; write {scheme}://conn_id@bucket/key")
-    with _with_package(text, scheme):
-        from airflow.sdk import ObjectStoragePath
+    from airflow.sdk import ObjectStoragePath
 
-        return ObjectPlace(ObjectStoragePath(text))
+    with _with_package(text, scheme):
+        path = ObjectStoragePath(text)
+    return _object_place(text, path)
+
+
+def _object_place(text: str, path: Any) -> ObjectPlace:
+    """Return the place of an ``ObjectStoragePath``, once the connection that it names was read."""
+    # Airflow 3.0 and 3.1 keep it among the storage options.
+    conn_id = getattr(path, "conn_id", None) or getattr(path, "storage_options", {}).get("conn_id")
+    if conn_id is not None:
+        _check_connection(text, path.protocol, conn_id)
+    with _with_package(text, path.protocol):
+        return ObjectPlace(path)
+
+
+#: Schemes and connections that were read before in this process; Airflow keeps the file system of each as well.
+_checked_connections: set[tuple[str, str]] = set()
+
+
+def _check_connection(text: str, protocol: str, conn_id: str) -> None:
+    """
+    Read the connection that a path names, before Airflow makes a file system of it.
+
+    Where the connection is missing, or cannot be read at that moment, Airflow's Amazon provider only logs so and takes
+    the public endpoint with whatever credentials the environment has: perhaps a bucket of the same name that belongs to
+    somebody else.
+
+    :raises VeniceRequestError: when it is not defined, and no file system was attached under its name.
+    :raises VeniceConnectionError: when it cannot be read now.
+    """
+    if (protocol, conn_id) in _checked_connections:
+        return
+    try:
+        read_connection(conn_id)
+    except VeniceRequestError as error:
+        from airflow.sdk.io import attach
+
+        # airflow.sdk.io.attach(fs=...) takes any name for a file system, also one that is no connection.
+        if "fs" not in vars(attach(protocol, conn_id)):
+            raise VeniceRequestError(f"{text!r} cannot be used: {error}", fields=error.fields) from error
+    _checked_connections.add((protocol, conn_id))
 
 
 def _refuse_empty_values(text: str) -> None:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from airflow_provider_venice.airflow_connections import read_connection_async
 from airflow_provider_venice.exceptions import VeniceConnectionError
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
@@ -37,16 +38,15 @@ async def async_settings(conn_id: str, *, read_after: float = 0.0) -> Settings:
     :param conn_id: the connection.
     :param read_after: time on the monotonic clock; what was read before is not believed. Who finds a key refused
         names that moment: one reading serves all that found it refused before.
-    :raises VeniceRequestError: when the connection is not valid.
+    :raises VeniceRequestError: when the connection is not valid, or not defined.
+    :raises VeniceConnectionError: when it cannot be read now.
     """
-    from airflow.providers.common.compat.connection import get_async_connection
-
     known = _known.setdefault(asyncio.get_running_loop(), {}).setdefault(conn_id, _Known())
     # The lock, not a shared task: a connection can only be read in the context of a trigger.
     async with known.lock:
         now = time.monotonic()
         if known.settings is None or known.read_at < max(now - _FRESH, read_after):
-            connection = await get_async_connection(conn_id)
+            connection = await read_connection_async(conn_id)
             known.settings = Settings.of(connection, decode_extra(connection.extra))
             known.read_at = now
         return known.settings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook, get_hook_lineage_collector
 
 from airflow_provider_venice import storage
+from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.api import calls, constraints, media
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
 from airflow_provider_venice.api.polling import Confirmation, Watch, refuses_key
@@ -86,7 +87,7 @@ class VeniceHook(BaseHook):
     def _connect(self) -> BlockingTransport:
         from airflow_provider_venice.transport.blocking import BlockingTransport
 
-        connection = self.get_connection(self.venice_conn_id)
+        connection = read_connection(self.venice_conn_id)
         return BlockingTransport(Settings.of(connection, decode_extra(connection.extra)))
 
     def _reconnect(self) -> BlockingTransport:
