@@ -5,6 +5,7 @@
     VeniceError
     ├── VeniceRequestError           the input is wrong; nothing was sent, nothing was spent
     │   ├── VeniceBudgetError        the price is above what the caller allows
+    │   ├── VideoTargetUnavailable   no file can be made under this name as things are: a mount, rights, space
     │   └── VideoTargetReserved      another task instance stores, or has stored, its clip under this name
     ├── VeniceConnectionError        no complete answer came back
     ├── VeniceResponseError          an answer came back that tells nothing of what was asked
@@ -64,6 +65,14 @@ class VeniceBudgetError(VeniceRequestError):
         super().__init__(message)
         self.quote = quote
         self.max_cost = max_cost
+
+
+class VideoTargetUnavailable(VeniceRequestError):
+    """
+    No file can be made under the target's name as things are: a mount is missing or read-only, rights, no space.
+
+    Before a payment it is a wrong path; where a clip is paid for already, worth another try.
+    """
 
 
 class VideoTargetReserved(VeniceRequestError):

@@ -8,6 +8,8 @@ import errno
 import hashlib
 import os
 import re
+import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from airflow_provider_venice.airflow_connections import read_connection
-from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
+from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError, VideoTargetUnavailable
 
 #: Stores in which an object appears whole when its upload has ended, and not before. Elsewhere the
 #: upload goes to a name beside the target and is moved.
@@ -31,10 +33,20 @@ _PACKAGES = {
 }
 
 
+#: Least bytes that must be free where the partial file grows, before a clip is bought. Venice documents no sizes; half
+#: a minute at 25 Mbit/s has 94 MB.
+FREE_SPACE = 100 * 10**6
+
+#: What mends a directory for temporary files that is full.
+_TEMPORARY = "free space in the worker's directory for temporary files, or set TMPDIR to another one"
+
+
 class LocalPlace:
     """A path of this machine."""
 
     partial_suffix = ".part"
+    #: What an error of the partial file adds.
+    staging_hint = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,20 +75,36 @@ class LocalPlace:
         return self.path.open("rb")
 
     def check_folder(self) -> None:
-        """Raise ``OSError`` when no file can be made there."""
-        ancestor = self.path.absolute().parent
-        while not ancestor.exists():
-            ancestor = ancestor.parent
-        if not ancestor.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "is not a directory", str(ancestor))
-        if not os.access(ancestor, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "is not writable", str(ancestor))
+        """Raise ``OSError`` when something else than a folder is in its place."""
+        folder = self._existing_folder()
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(folder))
+
+    def prove_writable(self) -> None:
+        """Make a file in the folder, or in the one above that is there, and remove it; ``OSError`` when that fails."""
+        probe = self._existing_folder() / f".{secrets.token_hex(8)}.part"
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        probe.unlink()
+
+    def check_space(self) -> None:
+        """Raise :class:`VideoTargetUnavailable` when the disk of the folder is nearly full."""
+        _check_space(self._existing_folder(), "free space there")
+
+    def _existing_folder(self) -> Path:
+        folder = self.path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        return folder
 
     def make_staging(self) -> Path:
         """Return the directory in which the file that is to be published must grow."""
         # Beside the target, as only a rename within one file system is atomic.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self.path.parent
+
+    def remove_leftovers(self, writer: str) -> None:
+        """Remove the partial files of ``writer``, eight hexadecimal digits, as far as that can be done."""
+        _remove_leftovers(self.path.absolute().parent, writer)
 
     def publish(self, file: Path, *, overwrite: bool) -> None:
         """Put the whole ``file`` under its final name, on the disk for good; it may leave its own."""
@@ -91,13 +119,13 @@ class LocalPlace:
                 if isinstance(error, FileExistsError) or os.path.lexists(self.path):
                     raise taken(self) from error
                 os.replace(file, self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            # Some network file systems refuse this; the file is in its place all the same.
-            with contextlib.suppress(OSError):
+        # Some network file systems refuse this; the file is in its place all the same.
+        with contextlib.suppress(OSError):
+            directory = os.open(self.path.parent, os.O_RDONLY)
+            try:
                 os.fsync(directory)
-        finally:
-            os.close(directory)
+            finally:
+                os.close(directory)
 
 
 class ObjectPlace:
@@ -106,6 +134,8 @@ class ObjectPlace:
 
     :param path: an ``ObjectStoragePath``, or a path of the same make.
     """
+
+    staging_hint = f"; {_TEMPORARY}"
 
     def __init__(self, path: Any) -> None:
         self.path = path
@@ -146,13 +176,45 @@ class ObjectPlace:
                 except FileNotFoundError:
                     raise OSError(errno.EINVAL, "there is no such bucket", bucket) from None
 
+    def prove_writable(self) -> None:
+        """Make an object beside the target and remove it; an ``OSError`` of the store when that fails."""
+        folder, slash, _ = self.key.rpartition("/")
+        probe = f"{folder}{slash}.{secrets.token_hex(8)}.part"
+        if self.path.protocol not in _ATOMIC_PUT:
+            self.fs.makedirs(folder, exist_ok=True)
+        self.fs.pipe_file(probe, b"\n")
+        self.fs.rm_file(probe)
+
+    def check_space(self) -> None:
+        """Raise :class:`VideoTargetUnavailable` when the disk on which the partial file grows is nearly full."""
+        _check_space(self.make_staging(), _TEMPORARY)
+
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open the object for reading."""
         return cast("AbstractContextManager[BinaryIO]", self.fs.open(self.key, "rb"))
 
     def make_staging(self) -> Path:
-        """Return the directory in which the file that is to be published must grow."""
-        return Path(tempfile.gettempdir())
+        """
+        Return the directory in which the file that is to be published must grow.
+
+        :raises VideoTargetUnavailable: when there is none that can be written to.
+        """
+        try:
+            return Path(tempfile.gettempdir())
+        except FileNotFoundError as error:
+            raise VideoTargetUnavailable(
+                f"{str(self)!r} cannot be used: {error.strerror}; {_TEMPORARY}", can_heal=True
+            ) from error
+
+    def remove_leftovers(self, writer: str) -> None:
+        """Remove the partial files of ``writer``, eight hexadecimal digits, here and in the store, if possible."""
+        with contextlib.suppress(VideoTargetUnavailable):
+            _remove_leftovers(self.make_staging(), writer)
+        if writer and self.path.protocol not in _ATOMIC_PUT:
+            with contextlib.suppress(Exception):
+                for key in self.fs.ls(self.key.rpartition("/")[0], detail=False):
+                    if _is_leftover(str(key).rpartition("/")[2], writer):
+                        self.fs.rm_file(key)
 
     def publish(self, file: Path, *, overwrite: bool) -> None:
         """Put the whole ``file`` under its final key."""
@@ -196,6 +258,30 @@ class ObjectPlace:
                 digest.update(chunk)
         if (base64.b64decode(told) if isinstance(told, str) else bytes(told)) != digest.digest():
             raise VideoDownloadError(f"{self} does not hold the bytes that were uploaded; look after the storage")
+
+
+def _is_leftover(name: str, writer: str) -> bool:
+    return re.fullmatch(rf"\..*\.{writer}[0-9a-f]{{8}}\.part(\.\w+)*", name) is not None
+
+
+def _remove_leftovers(folder: Path, writer: str) -> None:
+    if not writer:
+        return
+    # What cannot be removed is in nobody's way.
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_leftover(entry.name, writer):
+                os.unlink(entry.path)
+
+
+def _check_space(folder: Path, fix: str) -> None:
+    usage = shutil.disk_usage(folder)
+    # Some file systems, such as those of FUSE, do not say.
+    if usage.total and usage.free < FREE_SPACE:
+        raise VideoTargetUnavailable(
+            f"{str(folder)!r} has {usage.free / 1e6:.1f} MB free, and a clip may take {FREE_SPACE / 1e6:.0f} MB; {fix}",
+            can_heal=True,
+        )
 
 
 def find_place(target: object) -> LocalPlace | ObjectPlace:
@@ -277,6 +363,33 @@ def _check_connection(text: str, protocol: str, conn_id: str) -> None:
     _checked_connections.add((protocol, conn_id))
 
 
+def find_target(target: object) -> LocalPlace | ObjectPlace:
+    """
+    Return the place that a path names, where a file is to be made.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string.
+    :raises VeniceRequestError: when it is none, one that nobody has meant, or a relative one: other workers, and the
+        next try, may have another working directory.
+    """
+    text = str(target)
+    if "{{" in text or "{%" in text:
+        raise VeniceRequestError(
+            f"{text!r} holds a template that was not rendered. Airflow renders those of an operator's own arguments, "
+            "and none in values that come from another task or go to a hook"
+        )
+    if text != text.strip() or any(character < " " for character in text.replace("\0", "")):
+        raise VeniceRequestError(f"{text!r} begins or ends with white space, or holds a line break; remove that")
+    if re.match(r"[a-z][a-z0-9+.-]+:(?!//)", text):
+        raise VeniceRequestError(f"{text!r} has no '//' after its scheme; write scheme://conn_id@bucket/key")
+    place = find_place(target)
+    if isinstance(place, LocalPlace) and not place.path.is_absolute():
+        raise VeniceRequestError(
+            f"{str(target)!r} is a relative path, and a worker's working directory may be any; write the absolute one, "
+            f"such as {os.path.abspath(place.path)!r}"
+        )
+    return place
+
+
 def _refuse_empty_values(text: str) -> None:
     """Refuse a path in which a template has become "None" or nothing, so that every such clip has the same name."""
     # The connection before "@" is a part like the others.
@@ -303,20 +416,59 @@ def _with_package(target: str, scheme: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained(place: object) -> Iterator[None]:
-    """Turn what the storage says of a wrong path into a :class:`VeniceRequestError` that names it."""
+def explained(place: object, *, writes: bool = False) -> Iterator[None]:
+    """
+    Turn what the storage says of a wrong path into a :class:`VeniceRequestError` that names it.
+
+    What else the storage says stays an ``OSError``, and names the path as well.
+
+    :param place: the path.
+    :param writes: whether a file is to be made there; then the error is a :class:`VideoTargetUnavailable`.
+    """
     try:
-        yield
-    except FileNotFoundError as error:
-        raise VeniceRequestError(f"no such file {str(place)!r}") from error
+        with named(place):
+            yield
     except IsADirectoryError as error:
         raise VeniceRequestError(f"{str(place)!r} is a directory; name a file") from error
-    except PermissionError as error:
-        raise VeniceRequestError(f"access to {error.filename or str(place)!r} is not permitted: {error}") from error
     except OSError as error:
-        if error.errno not in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EROFS):
+        # Those of an object storage may be of the class and have no number.
+        if error.errno not in _WRONG_PATH and not isinstance(error, (FileNotFoundError, PermissionError)):
             raise
-        raise VeniceRequestError(f"{str(place)!r} cannot be used: {error}") from error
+        problem, path = error.strerror or str(error), error.filename or str(place)
+        if writes:
+            problem = "No file can be made there" if isinstance(error, FileNotFoundError) else problem
+            # Of a partial file the folder: its own name was never given.
+            there = os.path.dirname(path) if re.search(r"\.part(\.\w+)?$", path) else path
+            raise VideoTargetUnavailable(f"{str(place)!r} cannot be used: {problem}: {there!r}") from error
+        if isinstance(error, FileNotFoundError):
+            raise VeniceRequestError(f"no such file {str(place)!r}") from error
+        raise VeniceRequestError(f"{str(place)!r} cannot be read: {problem}: {path!r}") from error
+
+
+#: What an ``OSError`` says of a path that is wrong, or of a mount that is missing or read-only.
+_WRONG_PATH = frozenset(
+    {
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG),
+        *(errno.EINVAL, errno.ELOOP, errno.EROFS),
+    }
+)
+
+
+@contextlib.contextmanager
+def named(path: object, hint: str = "") -> Iterator[None]:
+    """
+    Have an ``OSError`` name the file that it is about: those of a write, unlike those of an open, do not.
+
+    :param path: the file.
+    :param hint: what may mend it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and not hint):
+            raise
+        # Of the same class, as that is chosen by the number.
+        raise OSError(error.errno, f"{error.strerror}{hint}", error.filename or str(path)) from error
 
 
 def taken(place: object) -> VeniceRequestError:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_venice.places import LocalPlace, ObjectPlace
+from airflow_provider_venice.places import LocalPlace, ObjectPlace, named
 
 #: Stores whose clients send ``mode="create"`` as a condition that the server checks, if they are new enough.
 #: fsspec's own ``mode="create"`` looks first and writes then, which two writers can pass.
@@ -82,7 +82,7 @@ class LocalRecord:
     def _write_partial(self, data: bytes) -> Path:
         partial = self.path.with_name(f".reserved.{secrets.token_hex(8)}.part")
         try:
-            with partial.open("xb") as file:
+            with named(partial), partial.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -96,7 +96,7 @@ class LocalRecord:
             file = self.path.open("xb")
         except FileExistsError:
             return False
-        with file:
+        with named(self.path), file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

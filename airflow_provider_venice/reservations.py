@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoTargetReserved
-from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, taken
+from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, find_target, taken
 from airflow_provider_venice.records import LocalRecord, ObjectRecord, record_beside
 
 log = logging.getLogger(__name__)
@@ -129,8 +129,8 @@ def reserve(target: object, owner: Owner, *, overwrite: bool) -> None:
     :raises VideoTargetReserved: when another owner has the name.
     :raises VeniceRequestError: when the target exists already or cannot be used, or a reservation cannot be read.
     """
-    place = find_place(target)
-    with explained(place):
+    place = find_target(target)
+    with explained(place, writes=True):
         place.check_folder()
         _refuse_existing(place, owner, overwrite=overwrite)
         # Makes the folders of a local target.

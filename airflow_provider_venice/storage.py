@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from airflow_provider_venice.api.model import VideoMetadata
 from airflow_provider_venice.api.mp4 import read_metadata
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
-from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, taken
+from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, find_target, named, taken
 
 #: Bytes read at once.
 CHUNK = 1024 * 1024
@@ -56,15 +56,23 @@ class PartialFile:
     A local file while a download fills it. It is gone when the ``with`` block ends, unless published.
 
     :param directory: where to put it; the directory for temporary files by default.
-    :param name: the final name. A process that is killed leaves ``.name.<random>.part``, never the name.
+    :param name: the final name. A process that is killed leaves ``.name.<writer><random>.part``, never the name.
     :param suffix: in place of ``.part``.
+    :param hint: what the error of a write adds, such as how to free space.
+    :param writer: eight hexadecimal digits by which the same writer finds what it has left when it was killed.
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str] | None = None, name: str = "video.mp4", suffix: str = ".part"
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        name: str = "video.mp4",
+        suffix: str = ".part",
+        hint: str = "",
+        writer: str = "",
     ) -> None:
         # Cut, as a name has at most 255 bytes and a character up to four.
-        self.path = Path(directory or tempfile.gettempdir(), f".{name[:50]}.{secrets.token_hex(4)}{suffix}")
+        self.path = Path(directory or tempfile.gettempdir(), f".{name[:50]}.{writer}{secrets.token_hex(4)}{suffix}")
+        self.hint = hint
         self.size = 0
         self._handed_over = 0
         self._expected_size: int | None = None
@@ -73,15 +81,17 @@ class PartialFile:
 
     def __enter__(self) -> PartialFile:
         # Not tempfile's: its files are readable by their owner only, and would stay so when published.
-        self._file = self.path.open("x+b", buffering=_BUFFER)
+        with named(self.path, self.hint):
+            self._file = self.path.open("x+b", buffering=_BUFFER)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
+        # A clip that was published stays so, and the write that failed first says more than its repetition here.
+        with contextlib.suppress(OSError):
             self.file.close()
-        finally:
+        with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
 
     @property
@@ -118,11 +128,12 @@ class PartialFile:
         """
         if self._expected_size is not None and self.size + len(chunk) > self._expected_size:
             raise VideoDownloadError(f"more bytes came than the {self._expected_size} that the server announced")
-        self.file.write(chunk)
-        self._hash.update(chunk)
-        self.size += len(chunk)
-        if self.size - self._handed_over >= _WRITE_BACK:
-            self._start_writing()
+        with named(self.path, self.hint):
+            self.file.write(chunk)
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            if self.size - self._handed_over >= _WRITE_BACK:
+                self._start_writing()
 
     def _start_writing(self) -> None:
         """Have the disk begin with what has come, and do not wait for it."""
@@ -136,8 +147,9 @@ class PartialFile:
 
     def restart(self) -> None:
         """Forget all bytes and the announced length: the next answer starts at byte 0."""
-        self.file.seek(0)
-        self.file.truncate()
+        with named(self.path, self.hint):
+            self.file.seek(0)
+            self.file.truncate()
         self.size, self._handed_over, self._expected_size, self._hash = 0, 0, None, hashlib.sha256()
 
     def check(self) -> VideoMetadata:
@@ -146,8 +158,9 @@ class PartialFile:
 
         :raises VideoDownloadError: when it is not whole.
         """
-        self.file.flush()
-        metadata = read_metadata(self.file, expected_size=self._expected_size)
+        with named(self.path, self.hint):
+            self.file.flush()
+            metadata = read_metadata(self.file, expected_size=self._expected_size)
         if metadata.file_size != self.size:
             raise VideoDownloadError(f"{metadata.file_size} bytes lie on the disk, but {self.size} bytes were received")
         self.sync()
@@ -155,24 +168,41 @@ class PartialFile:
 
     def sync(self) -> None:
         """Bring all bytes to the disk."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with named(self.path, self.hint):
+            self.file.flush()
+            os.fsync(self.file.fileno())
 
 
 def check_target(target: object, *, overwrite: bool = False) -> None:
     """
     Refuse a target under which no video can be stored, before any money is spent on one.
 
+    Makes a file beside the target and removes it, and sees that some space is free. What only the whole clip shows,
+    such as a quota, shows when it is stored.
+
     :param target: local path or ``ObjectStoragePath``, as an object or a string.
     :param overwrite: whether a file that exists may be replaced.
     :raises VeniceRequestError: naming the target and the fix.
     """
-    _checked_place(target, overwrite=overwrite)
+    place = _checked_place(target, overwrite=overwrite)
+    with explained(place, writes=True):
+        place.prove_writable()
+    place.check_space()
+
+
+def check_space(target: object) -> None:
+    """
+    Refuse a target whose disk is nearly full, before any money is spent on a clip.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string.
+    :raises VideoTargetUnavailable: naming the directory and the fix; worth another try.
+    """
+    find_target(target).check_space()
 
 
 def _checked_place(target: object, *, overwrite: bool) -> LocalPlace | ObjectPlace:
-    place = find_place(target)
-    with explained(place):
+    place = find_target(target)
+    with explained(place, writes=True):
         if place.size() is not None and not overwrite:
             raise taken(place)
         place.check_folder()
@@ -185,6 +215,7 @@ def store_video(
     *,
     overwrite: bool = False,
     before_publish: Callable[[StoredVideo], None] | None = None,
+    writer: str | None = None,
 ) -> StoredVideo:
     """
     Store the video that ``receive`` fetches. The final name holds a whole video, or what it held before.
@@ -195,17 +226,28 @@ def store_video(
     :param receive: fills the partial file and sets its ``expected_size``.
     :param overwrite: whether a file that exists may be replaced.
     :param before_publish: is told of the file when it is whole and not yet in its place.
+    :param writer: names who stores the video, such as a task instance, the same in each try; what a try of it that was
+        killed has left is removed.
     :raises VeniceRequestError: when the target cannot be used, mostly before ``receive`` is called.
     :raises VideoDownloadError: when what came is not a whole video.
     """
     place = _checked_place(target, overwrite=overwrite)
-    with explained(place):
-        directory = place.make_staging()
-    with PartialFile(directory, place.name, place.partial_suffix) as partial:
+    with contextlib.ExitStack() as stack:
+        with explained(place, writes=True):
+            directory = place.make_staging()
+            place.remove_leftovers(digest := _writer_digest(place, writer))
+            partial = PartialFile(directory, place.name, place.partial_suffix, place.staging_hint, digest)
+            stack.enter_context(partial)
         receive(partial)
         stored = StoredVideo(place.location, partial.size, partial.sha256, partial.check())
         if before_publish is not None:
             before_publish(stored)
+        # Invariant: a partial file that was removed is not published. The next try removes that of one that was frozen.
+        # A crash right here leaves a partial file, which the next try removes.
+        if not partial.path.exists():
+            raise VideoDownloadError(
+                f"the partial file of {str(place)!r} was removed while it was written, by another try of this task"
+            )
         # Not explained as a wrong request: the video is paid by now, and a later try may store it.
         place.publish(partial.path, overwrite=overwrite)
         if (size := place.size()) != partial.size:
@@ -213,6 +255,21 @@ def store_video(
                 f"{str(place)!r} has {size} bytes, but {partial.size} were stored; something else writes there"
             )
     return stored
+
+
+def remove_leftovers(target: object, writer: str) -> None:
+    """
+    Remove the partial files that tries of ``writer`` have left, which were killed while they stored ``target``.
+
+    :param target: as it was given to :func:`store_video`.
+    :param writer: as it was given to :func:`store_video`.
+    """
+    place = find_place(target)
+    place.remove_leftovers(_writer_digest(place, writer))
+
+
+def _writer_digest(place: LocalPlace | ObjectPlace, writer: str | None) -> str:
+    return "" if writer is None else hashlib.sha256(f"{writer}\n{place.location}".encode()).hexdigest()[:8]
 
 
 def existing_video(target: object) -> StoredVideo | None:
@@ -256,6 +313,22 @@ def read_media(value: object, limit: int) -> tuple[str, bytes]:
             return str(place), file.read(limit + 1)
 
 
+def read_file(target: object, limit: int) -> bytes | None:
+    """
+    Return the first bytes of a file that is to be written, ``None`` where there is none.
+
+    :param target: local path or ``ObjectStoragePath``, as an object or a string.
+    :param limit: most bytes to read.
+    :raises VeniceRequestError: when something else has its name, or it cannot be read.
+    """
+    place = find_target(target)
+    with explained(place, writes=True):
+        if place.size() is None:
+            return None
+        with place.open() as file:
+            return file.read(limit)
+
+
 def store_text(target: object, text: str) -> str:
     """
     Write a small text file, replacing what lies there, and return where it lies.
@@ -264,8 +337,8 @@ def store_text(target: object, text: str) -> str:
     :param text: its content, written as UTF-8.
     :raises VeniceRequestError: when the target cannot be used.
     """
-    place = find_place(target)
-    with explained(place), PartialFile(place.make_staging(), place.name, place.partial_suffix) as partial:
+    place = find_target(target)
+    with explained(place, writes=True), PartialFile(place.make_staging(), place.name, place.partial_suffix) as partial:
         partial.write(text.encode())
         partial.sync()
         place.publish(partial.path, overwrite=True)

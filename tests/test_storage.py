@@ -30,13 +30,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
+from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError, VideoTargetUnavailable
 from airflow_provider_venice.storage import (
     PartialFile,
     StoredVideo,
     check_target,
     existing_video,
     read_media,
+    remove_leftovers,
     store_video,
 )
 
@@ -181,11 +182,16 @@ class TestLocal:
         assert files(tmp_path) == ["new/folder/a b[1].mp4"]
         assert existing_video(make(target)) == stored
 
-    def test_a_relative_path_is_reported_absolute(
-        self, tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("make", [str, Path, ObjectStoragePath])
+    def test_a_relative_path_is_refused_with_the_absolute_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[str], object]
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        assert store_video("a.mp4", sending(clip)).path == str(tmp_path / "a.mp4")
+        for function in (check_target, lambda target: store_video(target, refuse)):
+            said = problem(function, make("clips/a.mp4"))
+            assert said.startswith("'clips/a.mp4' is a relative path, and ")
+            assert said.endswith(f"write the absolute one, such as '{tmp_path}/clips/a.mp4'")
+        assert files(tmp_path) == []
 
     def test_a_path_in_the_home_directory(self, tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -396,6 +402,84 @@ class TestFaults:
             store_video(target, receive)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"mounting is not permitted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+LIMITED = """
+import resource, sys
+from airflow_provider_venice.storage import store_video
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+try:
+    store_video(sys.argv[1], lambda partial: [partial.write(bytes(1000)) for _ in range(1000)])
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+class TestDisks:
+    def test_a_disk_that_gets_full_is_named(self, small_disk: Path) -> None:
+        with pytest.raises(OSError, match=r"\[Errno 28\] No space left on device: '.*/small/\.a\.mp4\.\w+\.part'"):
+            store_video(small_disk / "a.mp4", sending(bytes(2 << 20)))
+        assert files(small_disk) == []
+
+    def test_a_temporary_directory_that_gets_full_is_named_with_the_fix(
+        self, small_disk: Path, memory: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+        with pytest.raises(OSError, match=r"No space left on device; free space .* set TMPDIR .*: '.*/small/\.a\.mp4"):
+            store_video("memory://bucket/a.mp4", sending(bytes(2 << 20)))
+        assert (files(small_disk), memory.store) == ([], {})
+
+    @pytest.mark.parametrize("target", ["a.mp4", "new/a.mp4", "memory://bucket/a.mp4"])
+    def test_a_disk_that_is_nearly_full_is_told_before_the_payment(
+        self, target: str, small_disk: Path, memory: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+        fix = "set TMPDIR to another one" if "://" in target else "free space there"
+        with pytest.raises(VideoTargetUnavailable) as refused:
+            check_target(target if "://" in target else small_disk / target)
+        assert refused.value.can_heal
+        assert str(refused.value).startswith(f"'{small_disk}' has 1.0 MB free, and a clip may take 100 MB; ")
+        assert fix in str(refused.value)
+
+    def test_a_mount_that_is_read_only(self, small_disk: Path) -> None:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        said = f"'{small_disk / 'a.mp4'}' cannot be used: Read-only file system: '{small_disk}'"
+        for function in (check_target, lambda target: store_video(target, refuse)):
+            with pytest.raises(VideoTargetUnavailable) as refused:
+                function(small_disk / "a.mp4")
+            assert str(refused.value) == said
+
+    def test_a_limit_on_the_size_of_files_is_named(self, tmp_path: Path) -> None:
+        run = subprocess.run(
+            [sys.executable, "-c", LIMITED, str(tmp_path / "a.mp4")], capture_output=True, text=True, timeout=60
+        )
+        assert run.stdout.startswith(f"OSError [Errno 27] File too large: '{tmp_path}/.a.mp4."), run.stderr
+        assert files(tmp_path) == []
+
+    def test_a_folder_in_which_nobody_can_make_files(self) -> None:
+        for target in ("/proc/a.mp4", "/proc/new/a.mp4"):
+            said = f"'{target}' cannot be used: No file can be made there: '/proc'"
+            assert problem(check_target, target) == said
+
+    def test_no_temporary_directory(self, memory: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+        with pytest.raises(VideoTargetUnavailable, match=r"No file can be made there: '.*/gone'"):
+            store_video("memory://bucket/a.mp4", refuse)
+
+
 class TestPartialFile:
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(cuts=st.lists(st.integers(0, 3000), max_size=12), restart_after=st.integers(0, 12))
@@ -542,7 +626,8 @@ class TestTargets:
     def test_a_folder_that_is_read_only(self, open_folder: Path) -> None:
         open_folder.chmod(0o555)
         said = said_to_nobody("check_target(path)", open_folder / "new" / "a.mp4")
-        assert said.startswith(f"VeniceRequestError access to '{open_folder}' is not permitted")
+        target = open_folder / "new" / "a.mp4"
+        assert said == f"VideoTargetUnavailable '{target}' cannot be used: Permission denied: '{open_folder}'\n"
 
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_what_exists_needs_overwrite(self, tmp_path: Path, overwrite: bool) -> None:
@@ -584,7 +669,7 @@ class TestReadMedia:
         path.write_bytes(b"x")
         path.chmod(0)
         said = said_to_nobody("read_media(path, 10)", path)
-        assert said.startswith(f"VeniceRequestError access to '{path}' is not permitted")
+        assert said == f"VeniceRequestError '{path}' cannot be read: Permission denied: '{path}'\n"
 
 
 def large_video(clip: bytes, extra: int) -> Iterator[bytes]:
@@ -660,3 +745,121 @@ def test_a_killed_process_leaves_no_half_video(tmp_path: Path, clip: bytes, mode
         assert len(hidden) == len(names) == 1
     for name in set(names) - set(hidden):
         assert (folder / name).read_bytes() == clip
+
+
+HELD = """
+import sys, time
+from pathlib import Path
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem
+from airflow_provider_venice.storage import store_video
+
+def hold(stored):
+    print("ready", flush=True)
+    time.sleep(float(sys.argv[4]))
+
+attach("memory", fs=MemoryFileSystem())
+clip = Path(sys.argv[3]).read_bytes()
+how = {"before_publish": hold, "writer": sys.argv[2], "overwrite": sys.argv[5] == "True"}
+store_video(sys.argv[1], lambda partial: partial.write(clip), **how)
+print("stored", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def holding(target: str, writer: str, clip: Path, seconds: float, *, overwrite: bool = False) -> Iterator[Any]:
+    """Run a process that holds a whole partial file for some seconds before it publishes."""
+    command = [sys.executable, "-c", HELD, target, writer, str(clip), str(seconds), str(overwrite)]
+    environment = {**os.environ, "TMPDIR": str(clip.parent / "temporary")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+class UploadKilled:
+    """Ends an upload after its object was made, and lets nothing of it be removed, as a kill does."""
+
+    def __init__(self, target: str) -> None:
+        self.fs: Any = ObjectStoragePath(target).fs
+
+    def __enter__(self) -> None:
+        def end(*args: Any, **kwargs: Any) -> None:
+            raise KeyboardInterrupt
+
+        self.fs.mv = self.fs.rm_file = end
+
+    def __exit__(self, *args: object) -> None:
+        del self.fs.mv, self.fs.rm_file
+
+
+class TestLeftovers:
+    @pytest.fixture
+    def source(self, tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        path = tmp_path / "source"
+        path.write_bytes(clip)
+        return path
+
+    @pytest.mark.parametrize("kind", ["local", "remote"])
+    def test_the_next_try_removes_what_a_killed_one_has_left(
+        self, kind: str, tmp_path: Path, source: Path, memory: Store, clip: bytes
+    ) -> None:
+        target, folder = (
+            ("memory://bucket/a.mp4", "temporary") if kind == "remote" else (f"{tmp_path}/new/a.mp4", "new")
+        )
+        for writer in ("mine", "another's"):
+            with holding(target, writer, source, 60) as process:
+                process.send_signal(signal.SIGKILL)
+        left = files(tmp_path / folder)
+        assert len(left) == 2
+        store_video(target, sending(clip), writer="mine")
+        kept = [name for name in files(tmp_path / folder) if name != "a.mp4"]
+        assert len(kept) == 1
+        assert kept[0] in left
+        # And so does one that finds the clip stored.
+        remove_leftovers(target, "another's")
+        assert files(tmp_path / folder) == ([] if kind == "remote" else ["a.mp4"])
+
+    def test_what_is_left_in_a_store_that_renames(self, tmp_path: Path, clip: bytes) -> None:
+        conn_id = attach_disk(tmp_path / "remote")
+        target = f"memory://{conn_id}@folder/a[1].mp4"
+        with pytest.raises(KeyboardInterrupt), UploadKilled(target):
+            store_video(target, sending(clip), writer="mine")
+        (left,) = objects(f"memory://{conn_id}@folder")
+        store_video(target, sending(clip), writer="another's")
+        assert left in objects(f"memory://{conn_id}@folder")
+        remove_leftovers(target, "mine")
+        assert objects(f"memory://{conn_id}@folder") == ["a[1].mp4"]
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_a_try_that_was_frozen_publishes_nothing(
+        self, overwrite: bool, tmp_path: Path, source: Path, clip: bytes
+    ) -> None:
+        target = tmp_path / "new" / "a.mp4"
+        with holding(str(target), "mine", source, 0.1, overwrite=overwrite) as frozen:
+            frozen.send_signal(signal.SIGSTOP)
+            store_video(target, sending(clip), overwrite=overwrite, writer="mine")
+            stored = target.stat()
+            frozen.send_signal(signal.SIGCONT)
+            out, err = frozen.communicate(timeout=60)
+        assert "stored" not in out
+        assert "VideoDownloadError: the partial file of" in err
+        assert target.stat() == stored
+        assert files(target.parent) == ["a.mp4"]
+
+    def test_a_try_that_was_frozen_publishes_nothing_before_the_next_one(self, tmp_path: Path, source: Path) -> None:
+        target = tmp_path / "new" / "a.mp4"
+        with holding(str(target), "mine", source, 0.1) as frozen:
+            frozen.send_signal(signal.SIGSTOP)
+            remove_leftovers(target, "mine")
+            frozen.send_signal(signal.SIGCONT)
+            _, err = frozen.communicate(timeout=60)
+        assert "VideoDownloadError: the partial file of" in err
+        assert files(target.parent) == []

@@ -27,7 +27,7 @@ ROWS = (
         "The folder of a download is a file",
         AFTER,
         _folder_becomes_a_file,
-        "'/data/clips/clip.mp4' cannot be used: [Errno 20] is not a directory: '/data/clips'",
+        "'/data/clips/clip.mp4' cannot be used: Not a directory: '/data/clips'",
         bought=1,
     ),
 )
