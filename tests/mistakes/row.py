@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import structlog
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_venice.hooks.venice import VeniceHook
@@ -91,7 +92,7 @@ class Scene:
 _CHANGING = {
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b": "<queue id>",
     r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\b": "<time>",
-    r"\.[0-9a-f]{8}\.part\b": ".<random>.part",
+    r"\.(?:[0-9a-f]{8}){1,2}\.part\b": ".<random>.part",
     r"0x[0-9a-f]{6,}": "<address>",
 }
 
@@ -133,24 +134,26 @@ class Outcome:
 
 def make_mistake(mistake: Mistake, scene: Scene) -> Outcome | None:
     """Make a mistake and return what comes of it; ``None`` where nothing is refused."""
-    at_parse = False
+    at_parse = True
+    failure: Exception | None = None
     with _logged_errors() as lines:
         try:
-            at_parse = True
             attempt = mistake.attempt(scene)
             at_parse = False
             attempt() if callable(attempt) else run_task(attempt, scene.tries)
         except Exception as error:
-            bought = len(scene.simulator.journal.charges)
-            after = AFTER if bought else BEFORE
-            return Outcome(
-                PARSED if at_parse else after,
-                scene.show(str(error)),
-                bought,
-                not at_parse and not isinstance(error, AirflowFailException),
-                tuple(scene.show(line) for line in lines),
-            )
-    return None
+            failure = error
+    if failure is None:
+        return None
+    bought = len(scene.simulator.journal.charges)
+    after = AFTER if bought else BEFORE
+    return Outcome(
+        PARSED if at_parse else after,
+        scene.show(str(failure)),
+        bought,
+        not at_parse and not isinstance(failure, AirflowFailException),
+        tuple(scene.show(line) for line in lines),
+    )
 
 
 @contextlib.contextmanager
@@ -165,6 +168,9 @@ def _logged_errors() -> Iterator[list[str]]:
     handler = Collector(logging.ERROR)
     logging.getLogger().addHandler(handler)
     try:
-        yield lines
+        # Operators and hooks log with structlog, beside the loggers of the standard library.
+        with structlog.testing.capture_logs() as entries:
+            yield lines
     finally:
         logging.getLogger().removeHandler(handler)
+        lines.extend(str(entry["event"]) for entry in entries if entry["log_level"] in ("error", "critical"))
