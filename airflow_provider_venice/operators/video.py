@@ -214,7 +214,8 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         what it cost, when, which file came of it, and which task did it.
     """
 
-    template_fields: Sequence[str] = (*VeniceOperator.template_fields, "output_path", "job")
+    # The job first, so that a path may name it: ``{{ task.job.queue_id }}``.
+    template_fields: Sequence[str] = (*VeniceOperator.template_fields, "job", "output_path")
 
     def __init__(
         self,
