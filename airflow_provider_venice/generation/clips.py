@@ -74,8 +74,9 @@ class Clip:
         """Return what the XCom ``venice_results`` has of it, with its ``status``."""
         from airflow_provider_venice.hooks.sealing import seal
 
-        if self.stored is not None and self.error is None:
-            return {"status": "stored", **self.result()}
+        if self.stored is not None:
+            # Its manifest may be missing.
+            return {"status": "stored", **self.result(), **({} if self.error is None else {"error": str(self.error)})}
         job = None if self.job is None else seal(self.job)
         if self.error is None:
             return {"status": "missing" if self.job is None else self.job.status, "error": None, "job": job}

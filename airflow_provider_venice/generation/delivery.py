@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError, VideoGenerationError
 from airflow_provider_venice.generation.ledger import Ledger
-from airflow_provider_venice.generation.manifest import describe_delivery, describe_failure, write_manifest
+from airflow_provider_venice.generation.manifest import (
+    ManifestNotWritten,
+    check_manifest,
+    describe_delivery,
+    describe_failure,
+    write_manifest,
+)
 from airflow_provider_venice.xcoms import JOB_KEY
 
 if TYPE_CHECKING:
@@ -69,12 +76,16 @@ class Delivery:
 
     def reserve(self, target: Any, owner: Owner) -> None:
         """
-        Reserve a target, so that no other task buys a clip for it.
+        Reserve a target before a clip is bought for it, so that no other task buys one.
 
-        :raises VeniceRequestError: when nothing can be stored there, or another task has it.
+        :raises VeniceRequestError: when nothing can be stored there, another task has it, or the manifest's name is
+            taken.
         """
-        from airflow_provider_venice import reservations
+        from airflow_provider_venice import reservations, storage
 
+        storage.check_space(target)
+        if self.manifest:
+            check_manifest(target, owner, overwrite=self.overwrite)
         reservations.reserve(target, owner, overwrite=self.overwrite)
 
     def release(self, target: Any, owner: Owner) -> None:
@@ -94,39 +105,54 @@ class Delivery:
         :param ledger: what the task remembers of the clip.
         :raises VeniceError: when no whole file could be stored.
         """
-        from airflow_provider_venice import reservations
+        from airflow_provider_venice import reservations, storage
 
         stored = _already_stored(ledger, job)
         if stored is not None:
             log.info("%s is stored already, whole: %s", job, stored.path)
+            storage.remove_leftovers(stored.path, str(owner))
         else:
-            self.reserve(target, owner)
-            stored = hook.download(
-                job,
-                target,
-                overwrite=self.overwrite,
-                # Invariant: the digest tells the clip from any other file under its name. A crash right after this
-                # note leaves no file, and a digest that nothing matches: the next try downloads.
-                before_publish=lambda file: ledger.note_delivery(job, file.to_dict()),
-            )
+            # Without the checks of a purchase: what is paid for is stored wherever that can be done.
+            reservations.reserve(target, owner, overwrite=self.overwrite)
+            with _naming_noted(ledger, job):
+                stored = hook.fetch(
+                    job,
+                    target,
+                    overwrite=self.overwrite,
+                    # Invariant: the digest tells the clip from any other file under its name. A crash right after this
+                    # note leaves no file, and a digest that nothing matches: the next try downloads.
+                    before_publish=lambda file: ledger.note_delivery(job, file.to_dict()),
+                    writer=str(owner),
+                )
         reservations.mark_stored(target, owner)
         return stored
 
-    def record(self, context: Context, job: VideoJob, stored: StoredVideo, log: Any) -> dict[str, Any]:
-        """Return the record of a stored clip, and write it where a manifest is asked for."""
+    def record(self, context: Context, job: VideoJob, stored: StoredVideo, owner: Owner, log: Any) -> dict[str, Any]:
+        """
+        Return the record of a stored clip, and write it where a manifest is asked for.
+
+        :raises VeniceError: when the manifest cannot be written; the clip is stored all the same.
+        """
         record = describe_delivery(context, job, stored.to_dict())
         if self.manifest:
-            log.info("Wrote %s", write_manifest(stored.path, record))
+            try:
+                written = write_manifest(stored.path, record, owner, overwrite=self.overwrite)
+            except Exception as error:
+                raise ManifestNotWritten(job, stored.path, error) from error
+            log.info("Wrote %s", written)
         return record
 
     def record_failure(
-        self, context: Context, target: Any, job: VideoJob, error: VideoGenerationError, log: Any
+        self, context: Context, target: Any, job: VideoJob, owner: Owner, error: VideoGenerationError, log: Any
     ) -> None:
         """Write the record of a job that has failed, where a manifest is asked for."""
         if not self.manifest:
             return
         try:
-            log.info("Wrote %s", write_manifest(target, describe_failure(context, job, error)))
+            log.info(
+                "Wrote %s",
+                write_manifest(target, describe_failure(context, job, error), owner, overwrite=self.overwrite),
+            )
         except Exception as problem:
             # What was bought, and whether it was refunded, matters more than the record of it.
             log.error("The record of %s could not be written: %s", job, problem)
@@ -160,19 +186,21 @@ def deliver(
     :return: plain JSON: ``path``, ``size``, ``sha256``, ``metadata`` and ``job``.
     :raises VeniceError: when no whole file could be stored.
     """
+    from airflow_provider_venice.hooks.failures import told_how_to_collect
     from airflow_provider_venice.hooks.sealing import seal, unseal
 
     finished = unseal(job)
     owner, ledger, target = owner_of(context, None), Ledger(context), delivery.output_path
     try:
-        stored = delivery.store(hook, finished, target, owner, ledger, log)
+        with told_how_to_collect(finished, log):
+            stored = delivery.store(hook, finished, target, owner, ledger, log)
     except Exception:
         delivery.release(target, owner)
         raise
-    record = delivery.record(context, finished, stored, log)
     # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves a file,
     # and a clip at Venice that the next try deletes.
     context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None))
+    record = delivery.record(context, finished, stored, owner, log)
     delivery.clean_up(hook, finished, log)
     tell_outlets(context, outlets, record)
     return {**stored.to_dict(), "job": seal(finished)}
@@ -215,6 +243,21 @@ def tell_outlets(context: Context, outlets: Any, record: Mapping[str, Any]) -> N
 
 def _indexed(path: str, position: int) -> str:
     return _INDEX.sub(lambda found: format(position, found[1] or ""), path)
+
+
+@contextlib.contextmanager
+def _naming_noted(ledger: Ledger, job: VideoJob) -> Iterator[None]:
+    """Name the file of an earlier try where the clip is gone at Venice: its mount may be missing on this worker."""
+    noted = ledger.delivery(job)
+    try:
+        yield
+    except VideoGenerationError as error:
+        if noted is not None:
+            error.args = (
+                f"{str(error).rstrip('.')}. An earlier try has stored it as {noted['path']!r}, or was about to; it is "
+                "not there now. If a mount is missing on this worker, clear the task once it is there",
+            )
+        raise
 
 
 def _already_stored(ledger: Ledger, job: VideoJob) -> StoredVideo | None:

@@ -8,10 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VideoGenerationError
+from airflow_provider_venice.exceptions import (
+    VeniceError,
+    VeniceRequestError,
+    VideoGenerationError,
+    VideoTargetUnavailable,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_venice.reservations import Owner
 
 
 def describe_delivery(context: Context, job: VideoJob, video: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,16 +52,75 @@ def describe_failure(context: Context, job: VideoJob, error: VideoGenerationErro
     }
 
 
-def write_manifest(output_path: Any, record: Mapping[str, Any]) -> str:
+def check_manifest(output_path: Any, owner: Owner, *, overwrite: bool) -> None:
     """
-    Write a record beside the clip, as ``<output_path>.json``, and return where it lies.
+    Refuse a clip whose manifest could not be written, before the clip is bought.
 
-    :param output_path: where the clip lies, or would lie.
-    :param record: what to write.
+    :param output_path: where the clip is to be stored.
+    :param owner: who is going to write the manifest.
+    :param overwrite: whether a file of its name that somebody else has made may be replaced.
+    :raises VeniceRequestError: when such a file exists, or none can be made under its name.
     """
     from airflow_provider_venice import storage
 
-    return storage.store_text(f"{output_path}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    path = _manifest_path(output_path)
+    # A manifest is a few kilobytes; of what is larger, the part is no JSON.
+    written = storage.read_file(path, 1 << 20)
+    if written is not None and not overwrite and not _is_by(owner, written):
+        raise VeniceRequestError(
+            f"{path!r} exists already, and is not the manifest of an earlier try of this task; remove it, give another "
+            "output_path, or overwrite=True to replace it",
+            fields={"manifest": "exists"},
+        )
+
+
+def write_manifest(output_path: Any, record: Mapping[str, Any], owner: Owner, *, overwrite: bool) -> str:
+    """
+    Write a record beside the clip, as ``<output_path>.json``, and return where it is.
+
+    :param output_path: where the clip is stored, or would be.
+    :param record: what to write.
+    :param owner: who writes it.
+    :param overwrite: whether a file of its name that somebody else has made may be replaced.
+    :raises VeniceRequestError: when such a file exists, or none can be made under its name.
+    """
+    from airflow_provider_venice import storage
+
+    check_manifest(output_path, owner, overwrite=overwrite)
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    return storage.store_text(_manifest_path(output_path), text)
+
+
+class ManifestNotWritten(VeniceError):
+    """
+    A clip is stored, and its manifest could not be written beside it. Another try does only that.
+
+    :param job: the clip's job.
+    :param path: where the clip is stored.
+    :param cause: why.
+    """
+
+    def __init__(self, job: VideoJob, path: str, cause: Exception) -> None:
+        super().__init__(
+            f"{job} is stored as {path!r}, and only its manifest could not be written: {cause}. A retry or a clear of "
+            "this task writes the manifest, and neither buys nor downloads the clip again"
+        )
+        self.can_heal = not isinstance(cause, VeniceRequestError) or isinstance(cause, VideoTargetUnavailable)
+
+
+def _manifest_path(output_path: Any) -> str:
+    return f"{output_path}.json"
+
+
+def _is_by(owner: Owner, written: bytes) -> bool:
+    """Whether a file is a manifest that a try of the task instance ``owner`` has written."""
+    try:
+        record = json.loads(written)
+        writer = tuple(record[name] for name in ("dag_id", "run_id", "task_id"))
+        map_index = -1 if record["map_index"] is None else record["map_index"]
+    except (ValueError, TypeError, KeyError):
+        return False
+    return (*writer, map_index) == (owner.dag_id, owner.run_id, owner.task_id, owner.map_index)
 
 
 def _origin(context: Context, job: VideoJob) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from airflow_provider_venice.generation.deferral import defer_for_rate_limit, de
 from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
 from airflow_provider_venice.generation.submission import NotNoted, Submission
 from airflow_provider_venice.generation.terms import Terms
-from airflow_provider_venice.hooks.failures import told_how_to_collect
+from airflow_provider_venice.hooks.failures import TAKEN_UP, told_how_to_collect
 from airflow_provider_venice.hooks.task_store import TryReplaced, is_replaced
 from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
 
@@ -304,6 +304,13 @@ class GenerationRun:
         for clip in clips:
             clip.submission.report_doubt()
 
+    @property
+    def _next_try(self) -> str:
+        """What becomes of a clip that is paid for when this try fails."""
+        if self._terms.on_clear == "resubmit":
+            return "A retry of this task takes it up, and pays nothing; a clear buys another one (on_clear='resubmit')"
+        return TAKEN_UP
+
     # Waiting
 
     def _await_rest(self) -> None:
@@ -315,7 +322,7 @@ class GenerationRun:
             defer_until_completed(self._terms, jobs, deadline, self._try_number)
         for clip, job in zip(rest, jobs, strict=True):
             try:
-                with told_how_to_collect(job, self._log):
+                with told_how_to_collect(job, self._log, self._next_try):
                     clip.job = self._hook.wait_for_completion(
                         job, self._terms.poll_interval, max(0.0, deadline - time.time())
                     )
@@ -347,10 +354,11 @@ class GenerationRun:
         assert delivery is not None
         assert job is not None
         try:
-            with told_how_to_collect(job, self._log):
-                stored = delivery.store(self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log)
-                clip.record = delivery.record(self._context, job, stored, self._log)
-                clip.stored = stored
+            with told_how_to_collect(job, self._log, self._next_try):
+                clip.stored = delivery.store(
+                    self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log
+                )
+            clip.record = delivery.record(self._context, job, clip.stored, clip.owner, self._log)
         except Exception as error:
             # The others are worth as much: go on, and fail in the end.
             self._log.error("%s: %s", clip.submission, error)
@@ -362,7 +370,7 @@ class GenerationRun:
         if isinstance(error, VideoGenerationError) and clip.job is not None:
             consequence = clip.submission.failed(clip.job, error)
             if self._terms.delivery is not None:
-                self._terms.delivery.record_failure(self._context, clip.target, clip.job, error, self._log)
+                self._terms.delivery.record_failure(self._context, clip.target, clip.job, clip.owner, error, self._log)
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
             self._release([clip])
         self._log.error("%s: %s", clip.submission, error)

@@ -13,9 +13,9 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
     VeniceError,
-    VeniceRequestError,
     VideoDownloadError,
     VideoGenerationError,
+    VideoTargetUnavailable,
 )
 
 
@@ -34,22 +34,27 @@ def final_failures() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+#: What a failed task does with a clip that is paid for.
+TAKEN_UP = "A retry or a clear of this task takes it up, and pays nothing"
+
+
 @contextlib.contextmanager
-def told_how_to_collect(job: VideoJob, log: logging.Logger | Any) -> Iterator[None]:
+def told_how_to_collect(job: VideoJob, log: logging.Logger | Any, then: str | None = TAKEN_UP) -> Iterator[None]:
     """
     Log how to collect a paid clip, when what is done with it fails.
 
     :param job: the job that was paid for.
     :param log: the task's log.
+    :param then: what another try does; ``None`` where the caller knows nothing of tries.
+    :raises VideoDownloadError: which heals, in place of a :class:`VideoTargetUnavailable`, where there are other tries.
     """
     try:
         yield
     except VideoGenerationError:
         raise
-    except VeniceRequestError as error:
-        # Such as a mount that is missing on this worker: with a clip paid for, worth a retry.
-        log.error("%s. A retry or a clear of this task takes it up, and pays nothing", job.how_to_collect)
-        raise VideoDownloadError(str(error)) from error
-    except Exception:
-        log.error("%s. A retry or a clear of this task takes it up, and pays nothing", job.how_to_collect)
+    except Exception as error:
+        log.error("%s%s", job.how_to_collect, "" if then is None else f". {then}")
+        if then is not None and isinstance(error, VideoTargetUnavailable):
+            # Such as a mount that is missing on this worker: with a clip paid for, worth a retry.
+            raise VideoDownloadError(str(error)) from error
         raise

@@ -21,7 +21,7 @@ from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, sealing
 from airflow_provider_venice.hooks.connections import async_settings, reading_again
-from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission
+from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, told_how_to_collect
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 if TYPE_CHECKING:
@@ -289,6 +289,22 @@ class VeniceHook(BaseHook):
         :raises VideoDownloadError: when no whole video comes; nothing is left behind.
         :raises VeniceRequestError: when the path cannot be written to.
         """
+        with told_how_to_collect(VideoJob.of(job), self.log, then=None):
+            return self.fetch(job, path, overwrite=overwrite, before_publish=before_publish)
+
+    def fetch(
+        self,
+        job: JobLike,
+        path: Any,
+        overwrite: bool = False,
+        before_publish: Callable[[storage.StoredVideo], None] | None = None,
+        writer: str | None = None,
+    ) -> storage.StoredVideo:
+        """
+        Do what :meth:`download` does, and leave to the caller to log how to collect the clip when it fails.
+
+        :param writer: names the task instance; what a try of it that was killed has left is removed.
+        """
         from airflow_provider_venice.transport.download import download
 
         transport, finished = self.get_conn(), sealing.unseal(job)
@@ -297,6 +313,7 @@ class VeniceHook(BaseHook):
             lambda partial: download(transport, finished, partial),
             overwrite=overwrite,
             before_publish=before_publish,
+            writer=writer,
         )
         self.log.info("Stored %s: %s, %d bytes", finished, stored.path, stored.size)
         location = stored.path if "://" in stored.path else Path(stored.path).as_uri()
@@ -346,6 +363,7 @@ class VeniceHook(BaseHook):
         :return: the finished job, or the stored file when ``path`` is given.
         """
         if path is not None:
+            # Invariant: a clip is bought only where a file was made right before. A crash right here leaves nothing.
             storage.check_target(path, overwrite=overwrite)
         job = self.wait_for_completion(self.queue(request, **fields), max_wait_time=timeout)
         return job if path is None else self.download(job, path, overwrite=overwrite)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoGenerationError
-from airflow_provider_venice.hooks.failures import final_failures
+from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
 from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.video import VideoQueueingOperator
 from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
@@ -95,8 +95,10 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         :raises Exception: the first of what stood in the way; what was collected stays.
         """
         from airflow_provider_venice.hooks.sealing import unseal
+        from airflow_provider_venice.places import find_target
 
         with final_failures():
+            find_target(f"{str(self.output_dir).rstrip('/')}/video.mp4")
             found = self._find(context)
             named = [VideoJob.of(job) for job in found.jobs]
         report: list[dict[str, Any]] = []
@@ -137,11 +139,12 @@ class VeniceRecoverVideosOperator(VeniceOperator):
             return {"status": "delivered", "path": path}
         name = re.sub(r"[^A-Za-z0-9_-]", "_", job.queue_id)
         target = f"{str(self.output_dir).rstrip('/')}/{name}.mp4"
-        stored = storage.existing_video(target)
-        if stored is None:
-            if not self.hook.poll(job).is_completed():
-                return {"status": "processing"}
-            stored = self.hook.download(job, target)
+        with told_how_to_collect(job, self.log, "A retry or a clear of this task collects it, and pays nothing"):
+            stored = storage.existing_video(target)
+            if stored is None:
+                if not self.hook.poll(job).is_completed():
+                    return {"status": "processing"}
+                stored = self.hook.fetch(job, target)
         return {"status": "collected", **stored.to_dict()}
 
     def _find(self, context: Context) -> _Found:
