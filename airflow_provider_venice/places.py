@@ -357,8 +357,10 @@ def _check_connection(text: str, protocol: str, conn_id: str) -> None:
     except VeniceRequestError as error:
         from airflow.sdk.io import attach
 
-        # airflow.sdk.io.attach(fs=...) takes any name for a file system, also one that is no connection.
-        if "fs" not in vars(attach(protocol, conn_id)):
+        # airflow.sdk.io.attach(fs=...) takes any name for a file system, also one that is no connection. But the file
+        # system of S3 may be there because a path was made with "/", when Airflow made it without the connection.
+        attached = vars(attach(protocol, conn_id)).get("fs")
+        if attached is None or type(attached).__module__.startswith("s3fs."):
             raise VeniceRequestError(f"{text!r} cannot be used: {error}", fields=error.fields) from error
     _checked_connections.add((protocol, conn_id))
 

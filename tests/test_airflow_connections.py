@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ConnectionResult, ErrorResponse, GetConnection
@@ -117,6 +118,16 @@ def test_a_file_system_may_be_attached_under_any_name(supervisor: Supervisor, tm
     make: Any = MemoryFileSystem
     attach("memory", conn_id=tmp_path.name, fs=make())
     check_target(f"memory://{tmp_path.name}@bucket/clip.mp4")
+
+
+def test_the_file_system_that_airflow_makes_without_a_connection_is_not_taken(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    made_by_airflow: Any = type("S3FileSystem", (MemoryFileSystem,), {"__module__": "s3fs.core"})
+    attach("s3", conn_id=tmp_path.name, fs=made_by_airflow())
+    path = ObjectStoragePath(f"s3://{tmp_path.name}@bucket") / "clip.mp4"
+    with pytest.raises(VeniceRequestError, match=rf"the connection '{tmp_path.name}' is not defined in Airflow"):
+        check_target(path)
 
 
 @pytest.mark.usefixtures("venice_connection")
