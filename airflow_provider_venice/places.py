@@ -12,26 +12,16 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from airflow_provider_venice.airflow_connections import read_connection
-from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError, VideoTargetUnavailable
+from airflow_provider_venice.exceptions import VideoDownloadError, VideoTargetUnavailable
+from airflow_provider_venice.path_errors import taken
 
 #: Stores in which an object appears whole when its upload has ended, and not before. Elsewhere the
 #: upload goes to a name beside the target and is moved.
-_ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"})
-
-#: The package that brings a scheme to Airflow.
-_PACKAGES = {
-    "s3": "apache-airflow-providers-amazon[s3fs]",
-    "gs": "apache-airflow-providers-google",
-    "abfs": "apache-airflow-providers-microsoft-azure",
-    "sftp": "apache-airflow-providers-sftp[sshfs]",
-}
-
+ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"})
 
 #: Least bytes that must be free where the partial file grows, before a clip is bought. Venice documents no sizes; half
 #: a minute at 25 Mbit/s has 94 MB.
@@ -167,7 +157,7 @@ class ObjectPlace:
 
     def check_folder(self) -> None:
         """Raise ``OSError`` when there is no such bucket; in other stores folders are made."""
-        if self.path.protocol in _ATOMIC_PUT:
+        if self.path.protocol in ATOMIC_PUT:
             bucket = self.key.lstrip("/").partition("/")[0]
             # Who may write to a bucket may not always look at it.
             with contextlib.suppress(PermissionError):
@@ -180,7 +170,7 @@ class ObjectPlace:
         """Make an object beside the target and remove it; an ``OSError`` of the store when that fails."""
         folder, slash, _ = self.key.rpartition("/")
         probe = f"{folder}{slash}.{secrets.token_hex(8)}.part"
-        if self.path.protocol not in _ATOMIC_PUT:
+        if self.path.protocol not in ATOMIC_PUT:
             self.fs.makedirs(folder, exist_ok=True)
         self.fs.pipe_file(probe, b"\n")
         self.fs.rm_file(probe)
@@ -210,7 +200,7 @@ class ObjectPlace:
         """Remove the partial files of ``writer``, eight hexadecimal digits, here and in the store, if possible."""
         with contextlib.suppress(VideoTargetUnavailable):
             _remove_leftovers(self.make_staging(), writer)
-        if writer and self.path.protocol not in _ATOMIC_PUT:
+        if writer and self.path.protocol not in ATOMIC_PUT:
             with contextlib.suppress(Exception):
                 for key in self.fs.ls(self.key.rpartition("/")[0], detail=False):
                     if _is_leftover(str(key).rpartition("/")[2], writer):
@@ -221,7 +211,7 @@ class ObjectPlace:
         # Stores offer no common "create only", so a writer between this look and the upload is not seen.
         if not overwrite and self.size() is not None:
             raise taken(self)
-        if self.path.protocol in _ATOMIC_PUT:
+        if self.path.protocol in ATOMIC_PUT:
             self.fs.put_file(str(file), self.key)
             self._check_digest(file)
             return
@@ -282,197 +272,3 @@ def _check_space(folder: Path, fix: str) -> None:
             f"{str(folder)!r} has {usage.free / 1e6:.1f} MB free, and a clip may take {FREE_SPACE / 1e6:.0f} MB; {fix}",
             can_heal=True,
         )
-
-
-def find_place(target: object) -> LocalPlace | ObjectPlace:
-    """
-    Return the place that a path names.
-
-    :param target: local path or ``ObjectStoragePath``, as an object or a string.
-    :raises VeniceRequestError: when it is none, or no installed package knows its scheme.
-    """
-    # pathlib's paths have no protocol; that of an ObjectStoragePath is empty or "file" for local ones.
-    protocol = getattr(target, "protocol", None)
-    if protocol is not None:
-        _refuse_empty_values(str(target))
-        if protocol in ("", "file", "local"):
-            return LocalPlace(Path(str(getattr(target, "path", target))))
-        return _object_place(str(target), target)
-    if not isinstance(target, (str, os.PathLike)):
-        raise VeniceRequestError(f"a path is needed, not {type(target).__name__}")
-    text = os.fsdecode(target)
-    if not text.strip() or "\0" in text:
-        raise VeniceRequestError(f"{text!r} is not a path; give a file name")
-    if text.endswith("/"):
-        raise VeniceRequestError(f"{text!r} names a directory; add a file name")
-    _refuse_empty_values(text)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return LocalPlace(Path(text).expanduser() if text.startswith("~/") else Path(text))
-    if scheme in ("file", "local"):
-        if not rest.startswith("/"):
-            raise VeniceRequestError(f"{text!r} is not absolute; write {scheme}:///directory/name")
-        return LocalPlace(Path(rest))
-    bucket, _, key = rest.partition("/")
-    if scheme in _ATOMIC_PUT and not bucket.rpartition("@")[2]:
-        raise VeniceRequestError(f"{text!r} names no bucket; write {scheme}://conn_id@bucket/key")
-    if not key:
-        raise VeniceRequestError(f"{text!r} names no key; write {scheme}://conn_id@bucket/key")
-    from airflow.sdk import ObjectStoragePath
-
-    with _with_package(text, scheme):
-        path = ObjectStoragePath(text)
-    return _object_place(text, path)
-
-
-def _object_place(text: str, path: Any) -> ObjectPlace:
-    """Return the place of an ``ObjectStoragePath``, once the connection that it names was read."""
-    # Airflow 3.0 and 3.1 keep it among the storage options.
-    conn_id = getattr(path, "conn_id", None) or getattr(path, "storage_options", {}).get("conn_id")
-    if conn_id is not None:
-        _check_connection(text, path.protocol, conn_id)
-    with _with_package(text, path.protocol):
-        return ObjectPlace(path)
-
-
-#: Schemes and connections that were read before in this process; Airflow keeps the file system of each as well.
-_checked_connections: set[tuple[str, str]] = set()
-
-
-def _check_connection(text: str, protocol: str, conn_id: str) -> None:
-    """
-    Read the connection that a path names, before Airflow makes a file system of it.
-
-    Where the connection is missing, or cannot be read at that moment, Airflow's Amazon provider only logs so and takes
-    the public endpoint with whatever credentials the environment has: perhaps a bucket of the same name that belongs to
-    somebody else.
-
-    :raises VeniceRequestError: when it is not defined, and no file system was attached under its name.
-    :raises VeniceConnectionError: when it cannot be read now.
-    """
-    if (protocol, conn_id) in _checked_connections:
-        return
-    try:
-        read_connection(conn_id)
-    except VeniceRequestError as error:
-        from airflow.sdk.io import attach
-
-        # airflow.sdk.io.attach(fs=...) takes any name for a file system, also one that is no connection. But the file
-        # system of S3 may be there because a path was made with "/", when Airflow made it without the connection.
-        attached = vars(attach(protocol, conn_id)).get("fs")
-        if attached is None or type(attached).__module__.startswith("s3fs."):
-            raise VeniceRequestError(f"{text!r} cannot be used: {error}", fields=error.fields) from error
-    _checked_connections.add((protocol, conn_id))
-
-
-def find_target(target: object) -> LocalPlace | ObjectPlace:
-    """
-    Return the place that a path names, where a file is to be made.
-
-    :param target: local path or ``ObjectStoragePath``, as an object or a string.
-    :raises VeniceRequestError: when it is none, one that nobody has meant, or a relative one: other workers, and the
-        next try, may have another working directory.
-    """
-    text = str(target)
-    if "{{" in text or "{%" in text:
-        raise VeniceRequestError(
-            f"{text!r} holds a template that was not rendered. Airflow renders those of an operator's own arguments, "
-            "and none in values that come from another task or go to a hook"
-        )
-    if text != text.strip() or any(character < " " for character in text.replace("\0", "")):
-        raise VeniceRequestError(f"{text!r} begins or ends with white space, or holds a line break; remove that")
-    if re.match(r"[a-z][a-z0-9+.-]+:(?!//)", text):
-        raise VeniceRequestError(f"{text!r} has no '//' after its scheme; write scheme://conn_id@bucket/key")
-    place = find_place(target)
-    if isinstance(place, LocalPlace) and not place.path.is_absolute():
-        raise VeniceRequestError(
-            f"{str(target)!r} is a relative path, and a worker's working directory may be any; write the absolute one, "
-            f"such as {os.path.abspath(place.path)!r}"
-        )
-    return place
-
-
-def _refuse_empty_values(text: str) -> None:
-    """Refuse a path in which a template has become "None" or nothing, so that every such clip has the same name."""
-    # The connection before "@" is a part like the others.
-    parts = re.split(r"[/@]", text)
-    if "None" in parts or re.fullmatch(r"None\.\w+", parts[-1]):
-        problem = "has a part that is 'None'"
-    elif re.fullmatch(r"\s*\.\w{1,5}", parts[-1]):
-        problem = "has no name before its suffix"
-    elif any(part and not part.strip() for part in parts):
-        problem = "has a part that is blank"
-    else:
-        return
-    raise VeniceRequestError(f"{text!r} {problem}; give a value to each variable of its template")
-
-
-@contextlib.contextmanager
-def _with_package(target: str, scheme: str) -> Iterator[None]:
-    """Say which package is missing where a scheme has no file system."""
-    try:
-        yield
-    except (ValueError, ImportError) as error:
-        package = _PACKAGES.get(scheme, f"the provider package that serves {scheme}://")
-        raise VeniceRequestError(f"{target!r} cannot be used: {error}; install {package}") from error
-
-
-@contextlib.contextmanager
-def explained(place: object, *, writes: bool = False) -> Iterator[None]:
-    """
-    Turn what the storage says of a wrong path into a :class:`VeniceRequestError` that names it.
-
-    What else the storage says stays an ``OSError``, and names the path as well.
-
-    :param place: the path.
-    :param writes: whether a file is to be made there; then the error is a :class:`VideoTargetUnavailable`.
-    """
-    try:
-        with named(place):
-            yield
-    except IsADirectoryError as error:
-        raise VeniceRequestError(f"{str(place)!r} is a directory; name a file") from error
-    except OSError as error:
-        # Those of an object storage may be of the class and have no number.
-        if error.errno not in _WRONG_PATH and not isinstance(error, (FileNotFoundError, PermissionError)):
-            raise
-        problem, path = error.strerror or str(error), error.filename or str(place)
-        if writes:
-            problem = "No file can be made there" if isinstance(error, FileNotFoundError) else problem
-            # Of a partial file the folder: its own name was never given.
-            there = os.path.dirname(path) if re.search(r"\.part(\.\w+)?$", path) else path
-            raise VideoTargetUnavailable(f"{str(place)!r} cannot be used: {problem}: {there!r}") from error
-        if isinstance(error, FileNotFoundError):
-            raise VeniceRequestError(f"no such file {str(place)!r}") from error
-        raise VeniceRequestError(f"{str(place)!r} cannot be read: {problem}: {path!r}") from error
-
-
-#: What an ``OSError`` says of a path that is wrong, or of a mount that is missing or read-only.
-_WRONG_PATH = frozenset(
-    {
-        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG),
-        *(errno.EINVAL, errno.ELOOP, errno.EROFS),
-    }
-)
-
-
-@contextlib.contextmanager
-def named(path: object, hint: str = "") -> Iterator[None]:
-    """
-    Have an ``OSError`` name the file that it is about: those of a write, unlike those of an open, do not.
-
-    :param path: the file.
-    :param hint: what may mend it.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or (error.filename is not None and not hint):
-            raise
-        # Of the same class, as that is chosen by the number.
-        raise OSError(error.errno, f"{error.strerror}{hint}", error.filename or str(path)) from error
-
-
-def taken(place: object) -> VeniceRequestError:
-    """Return the error for a target that exists and must not be replaced."""
-    return VeniceRequestError(f"{str(place)!r} exists already; give another path, or overwrite=True to replace it")

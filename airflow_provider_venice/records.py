@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_venice.places import LocalPlace, ObjectPlace, named
+from airflow_provider_venice.path_errors import named
+from airflow_provider_venice.places import LocalPlace, ObjectPlace
 
 #: Stores whose clients send ``mode="create"`` as a condition that the server checks, if they are new enough.
 #: fsspec's own ``mode="create"`` looks first and writes then, which two writers can pass.

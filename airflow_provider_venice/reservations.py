@@ -25,7 +25,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoTargetReserved
-from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, find_target, taken
+from airflow_provider_venice.path_errors import explained, taken
+from airflow_provider_venice.paths import find_place, find_target
+from airflow_provider_venice.places import LocalPlace, ObjectPlace
 from airflow_provider_venice.records import LocalRecord, ObjectRecord, record_beside
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,9 @@ from typing import Any, BinaryIO
 from airflow_provider_venice.api.model import VideoMetadata
 from airflow_provider_venice.api.mp4 import read_metadata
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
-from airflow_provider_venice.places import LocalPlace, ObjectPlace, explained, find_place, find_target, named, taken
+from airflow_provider_venice.path_errors import explained, named, taken
+from airflow_provider_venice.paths import find_place, find_target
+from airflow_provider_venice.places import LocalPlace, ObjectPlace
 
 #: Bytes read at once.
 CHUNK = 1024 * 1024

@@ -95,7 +95,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         :raises Exception: the first of what stood in the way; what was collected stays.
         """
         from airflow_provider_venice.hooks.sealing import unseal
-        from airflow_provider_venice.places import find_target
+        from airflow_provider_venice.paths import find_target
 
         with final_failures():
             find_target(f"{str(self.output_dir).rstrip('/')}/video.mp4")
