@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from airflow_provider_venice.api.model import VideoMetadata
 from airflow_provider_venice.api.mp4 import read_metadata
+from airflow_provider_venice.api.plain import PlainObject
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoDownloadError
 from airflow_provider_venice.path_errors import explained, named, taken
 from airflow_provider_venice.paths import find_place, find_target
@@ -33,7 +34,7 @@ _WRITE_BACK = 1 << 23
 
 
 @dataclass(frozen=True)
-class StoredVideo:
+class StoredVideo(PlainObject):
     """
     A whole video under its final name.
 

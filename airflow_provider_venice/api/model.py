@@ -1,4 +1,4 @@
-"""What the API answers, typed: jobs, quotes, metadata and models. All frozen, all plain JSON outside."""
+"""What the API answers, typed: jobs, quotes, metadata and models. All frozen, all plain JSON in an XCom."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from airflow_provider_venice.api.fields import MAPPING, NUMBER, TEXT, TIME, WHOLE, Field, read_fields
+from airflow_provider_venice.api.plain import PlainObject, as_json
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceRequestError
 
@@ -26,12 +27,15 @@ _STATUSES: dict[str, JobStatus] = {
 }
 
 
+#: What an encrypted private link begins with.
+ENCRYPTED = "fernet:"
+
 #: Longest prompt where a model names none, in characters (the vendor's schema).
 DEFAULT_PROMPT_LIMIT = 2500
 
 
 @dataclass(frozen=True)
-class VideoMetadata:
+class VideoMetadata(PlainObject):
     """
     What is known of a clip. A value that the file or the API does not give is ``None``.
 
@@ -54,7 +58,7 @@ class VideoMetadata:
 
 
 @dataclass(frozen=True)
-class VideoQuote:
+class VideoQuote(PlainObject):
     """
     The price of a clip before it is queued. Fields that Venice does not send are ``None``.
 
@@ -77,12 +81,12 @@ class VideoQuote:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON; money as a number of US dollars."""
-        values = dataclasses.asdict(self)
-        return {name: float(v) if isinstance(v, Decimal) else v for name, v in values.items()}
+        values: dict[str, Any] = as_json(dataclasses.asdict(self))
+        return values
 
 
 @dataclass(frozen=True)
-class VideoJob:
+class VideoJob(PlainObject):
     """
     A submitted clip. ``model`` and ``queue_id`` identify it; every later call needs both.
 
@@ -101,6 +105,7 @@ class VideoJob:
     :param request: what was asked for, media by name or size only.
     :param estimated_cost: the quoted US dollars, where somebody asked.
     :param balance_before: US dollars on the account before the charge, where Venice told.
+    :param encrypted_url: ``download_url`` as it may be stored; the hook sets it.
     """
 
     model: str
@@ -120,6 +125,7 @@ class VideoJob:
     request: Mapping[str, Any] | None = field(default=None, repr=False)
     estimated_cost: float | None = None
     balance_before: float | None = None
+    encrypted_url: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, job: VideoJob | Mapping[str, Any]) -> VideoJob:
@@ -149,14 +155,24 @@ class VideoJob:
             value == values[name] and type(value) is type(values[name]) for name, value in read.items()
         ):
             return job
-        return cls(**read)
+        return cls(**read, encrypted_url=job.encrypted_url if isinstance(job, VideoJob) else None)
 
     def __str__(self) -> str:
         return f"video job {self.queue_id} ({self.model})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is set, as plain JSON. It holds ``download_url`` as it is: seal it before storing."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        values = dataclasses.asdict(self)
+        return {name: values[name] for name in _JOB_FIELDS if values[name] is not None}
+
+    def _content(self) -> dict[str, Any]:
+        # Invariant: a readable private link is never stored. One that nobody has encrypted is left out.
+        values = self.to_dict()
+        link = values.pop("download_url", None)
+        if not isinstance(link, str):
+            return values
+        stored = link if link.startswith(ENCRYPTED) else self.encrypted_url
+        return values if stored is None else {**values, "download_url": stored}
 
     @property
     def how_to_collect(self) -> str:
@@ -176,6 +192,13 @@ class VideoJob:
     def video_url(self) -> str | None:
         """``download_url``, under the name that the Python SDK uses."""
         return self.download_url
+
+    @property
+    def balance_after(self) -> float | None:
+        """US dollars on the account after the charge, ``None`` where the balance or the price is not known."""
+        if self.balance_before is None or self.estimated_cost is None:
+            return None
+        return float(Decimal(str(self.balance_before)) - Decimal(str(self.estimated_cost)))
 
     @property
     def progress(self) -> float | None:
@@ -262,7 +285,7 @@ class GeneratedImage:
 
 
 @dataclass(frozen=True)
-class VideoModel:
+class VideoModel(PlainObject):
     """
     A video model and what it accepts; an empty tuple means that the field must not be sent.
 
@@ -289,6 +312,11 @@ class VideoModel:
     offline: bool = False
     deprecation: Mapping[str, Any] | None = None
     pricing: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON."""
+        values: dict[str, Any] = as_json(dataclasses.asdict(self))
+        return values
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> VideoModel:

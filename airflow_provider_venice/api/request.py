@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_venice.api.plain import PlainObject
 from airflow_provider_venice.api.values import (
     as_boolean,
     as_duration,
@@ -16,6 +17,7 @@ from airflow_provider_venice.api.values import (
     described,
     is_unset,
     native,
+    paths_as_text,
     plain,
     refuse_rendered_none,
 )
@@ -48,7 +50,7 @@ LIST_LIMITS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoRequest:
+class VideoRequest(PlainObject):
     """
     The body of ``/video/queue``. A field left at ``None`` is not sent, nor is a blank text or NaN.
 
@@ -131,6 +133,7 @@ class VideoRequest:
         for name in set(extra) & set(REQUEST_FIELDS):
             problems.setdefault("extra_body", f"has {name!r}, which is a field of its own; set {name}= instead")
         raise_problems("the video request is not valid", problems)
+        self._fill()
 
     @classmethod
     def of(cls, request: VideoRequest | Mapping[str, Any] | None = None, /, **fields: Any) -> VideoRequest:
@@ -177,6 +180,11 @@ class VideoRequest:
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields that were set, as a mapping that :meth:`of` reads."""
         return self._chosen(REQUEST_FIELDS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that were set, for an XCom: paths as text. Bytes stay bytes, which no XCom takes."""
+        values: dict[str, Any] = paths_as_text(self.to_mapping())
+        return values
 
     def describe(self) -> dict[str, Any]:
         """Return what was set as plain JSON for a record: bytes and data URLs by their size only."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -190,6 +191,15 @@ def copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: copied(entry) for name, entry in value.items()}
     return [copied(entry) for entry in value] if isinstance(value, list) else value
+
+
+def paths_as_text(value: Any) -> Any:
+    """Return what :func:`plain` has returned with its paths as text, which names the same file."""
+    if isinstance(value, dict):
+        return {name: paths_as_text(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [paths_as_text(entry) for entry in value]
+    return str(value) if isinstance(value, os.PathLike) or hasattr(value, "open") else value
 
 
 def bare_url(text: str) -> str | None:

@@ -8,12 +8,10 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.model import ENCRYPTED, VideoJob
 from airflow_provider_venice.exceptions import VeniceRequestError
 
 log = logging.getLogger(__name__)
-
-_PREFIX = "fernet:"
 
 #: Characters below which a part of an address is none that only its owner knows.
 _SHORTEST_SECRET = 12
@@ -28,14 +26,25 @@ def seal(job: VideoJob) -> dict[str, Any]:
 
     :param job: the job.
     """
-    stored = job.to_dict()
-    if job.download_url is None or job.download_url.startswith(_PREFIX):
-        return stored
-    if can_seal():
-        stored["download_url"] = _PREFIX + _fernet().encrypt(job.download_url.encode()).decode()
-    else:
+    kept = storable(job)
+    stored = kept.to_dict()
+    if kept.encrypted_url is not None:
+        stored["download_url"] = kept.encrypted_url
+    elif kept.download_url is not None and not kept.download_url.startswith(ENCRYPTED):
         log.warning("The private link of %s is stored readable: Airflow has no Fernet key to encrypt it with", job)
     return stored
+
+
+def storable(job: VideoJob) -> VideoJob:
+    """
+    Return the job with its private link encrypted beside the readable one, so that an XCom of it has the link.
+
+    :param job: the job. Without a link to encrypt, or a Fernet key, it is returned as it is.
+    """
+    link = job.download_url
+    if link is None or link.startswith(ENCRYPTED) or job.encrypted_url is not None or not can_seal():
+        return job
+    return dataclasses.replace(job, encrypted_url=ENCRYPTED + _fernet().encrypt(link.encode()).decode())
 
 
 def unseal(job: VideoJob | Mapping[str, Any]) -> VideoJob:
@@ -47,19 +56,20 @@ def unseal(job: VideoJob | Mapping[str, Any]) -> VideoJob:
     """
     opened = VideoJob.of(job)
     link = opened.download_url
-    if link is not None and link.startswith(_PREFIX):
+    if link is not None and link.startswith(ENCRYPTED):
         from cryptography.fernet import InvalidToken
 
+        encrypted = link
         try:
-            link = _fernet().decrypt(link[len(_PREFIX) :].encode()).decode()
+            link = _fernet().decrypt(link[len(ENCRYPTED) :].encode()).decode()
         except InvalidToken:
             raise VeniceRequestError(
                 f"the private link of {opened} was encrypted under another Fernet key; "
                 "add that key to [core] fernet_key, after the new one"
             ) from None
-        opened = dataclasses.replace(opened, download_url=link)
+        opened = dataclasses.replace(opened, download_url=link, encrypted_url=encrypted)
     mask(opened)
-    return opened
+    return storable(opened)
 
 
 def mask(job: VideoJob) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.compat.environments import RELEASES, ROOT, Release, environment
-from tests.system.clips import connection_to, make_clip
+from tests.system.clips import connection_to, make_clip, make_clips_in_own_tasks
 from tests.system.stack import AirflowStack
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(1200)]
@@ -70,9 +70,11 @@ def test_a_clip_from_end_to_end(python: Path, stack_simulator: VeniceSimulator, 
     dags = tmp_path / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "example_dags" / "venice_text_to_video.py", dags)
+    shutil.copy(ROOT / "tests" / "system" / "dags" / "venice_own_tasks.py", dags)
     connections = {"venice_default": connection_to(stack_simulator)}
     with AirflowStack(dags, python=python, connections=connections) as stack:
         make_clip(stack, stack_simulator, tmp_path / "output")
+        make_clips_in_own_tasks(stack, stack_simulator, tmp_path / "own")
         form = stack.connection_form("venice")
     assert form["standard_fields"]["password"]["title"] == "API key"
     assert "poll_interval" in form["extra_fields"]

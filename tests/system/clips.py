@@ -56,3 +56,21 @@ def make_clip(stack: AirflowStack, simulator: VeniceSimulator, output_dir: Path)
     assert metadata.to_dict() == stored["metadata"]
 
     assert simulator.api_key not in "".join(logs.values())
+
+
+def make_clips_in_own_tasks(stack: AirflowStack, simulator: VeniceSimulator, output_dir: Path) -> None:
+    """
+    Run tasks of a user's own that return what the hook returns, and check that the next ones get it, once paid.
+
+    :param output_dir: the folder that the clips are to be written to.
+    """
+    charges, made = len(simulator.journal.charges), len(simulator.jobs)
+    run_id = stack.trigger("venice_own_tasks", conf={OUTPUT_DIR: str(output_dir)})
+    state = stack.wait("venice_own_tasks", run_id, timeout=150)
+    assert state == "success", f"{stack.failures('venice_own_tasks', run_id, 50)}\n{stack.diagnose()}"
+    assert len(simulator.journal.charges) == charges + 2
+    assert len(list(output_dir.glob("*.mp4"))) == 2
+    tokens = [job.token for job in simulator.jobs[made:] if job.token]
+    assert tokens, "one of the clips is private"
+    database = (stack.home / "airflow.db").read_bytes()
+    assert not [token for token in tokens if token.encode() in database]

@@ -1,0 +1,21 @@
+"""US dollars, as messages show them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import SupportsFloat
+
+#: Most digits after the point that a price is shown with; the quotes seen have at most four.
+_MOST_DIGITS = 4
+
+
+def dollars(amount: Decimal | SupportsFloat) -> str:
+    """
+    Return an amount such as ``$0.35``: two digits after the point, and up to four where the amount has them.
+
+    :param amount: US dollars.
+    """
+    exact = amount if isinstance(amount, Decimal) else Decimal(str(float(amount)))
+    whole, _, digits = f"{exact:.{_MOST_DIGITS}f}".partition(".")
+    sign, whole = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}${whole}.{digits.rstrip('0').ljust(2, '0')}"
