@@ -299,5 +299,5 @@ class Submission:
                     self._write(entry)
         except Exception as error:
             raise NotNoted(bought, error) from error
-        self._hook.announce(job)
+        self._hook.announce(bought)
         return bought

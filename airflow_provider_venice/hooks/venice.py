@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import tempfile
 import time
@@ -16,6 +17,7 @@ from airflow_provider_venice import storage
 from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.api import calls, constraints, media
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
+from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import Confirmation, Watch, refuses_key
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
@@ -136,14 +138,32 @@ class VeniceHook(BaseHook):
         """
         Submit a clip. It is charged now; the job that comes back is all that leads to it.
 
+        Its price is asked for first, which is free: it is logged, and the job's ``estimated_cost``. If Venice gives
+        none, the clip is bought without.
+
         :raises VeniceRequestError: when the request, or a file in it, is not valid; nothing was spent.
         :raises VeniceAmbiguousSubmission: when the answer was lost: the job may exist, and be paid. It is an
             ``AirflowFailException`` too, so that no retry of a task sends it again.
         :raises VeniceAPIError: when Venice refused; nothing was spent.
         """
-        job = self.prepare(request, **fields)(None)
+        wanted = VideoRequest.of(request, **fields)
+        send = self.prepare(wanted)
+        described, cost = wanted.describe(), self._price(wanted)
+        job = dataclasses.replace(send(None), request=described, estimated_cost=cost)
         self.announce(job)
+        with contextlib.suppress(Exception):
+            # Invariant: a paid job is returned, whatever fails here.
+            return sealing.storable(job)
         return job
+
+    def _price(self, request: VideoRequest) -> float | None:
+        """Return the quoted US dollars; ``None`` where Venice gives no price at once, which stops no submission."""
+        body = media.resolve_media(request.to_quote_body(), storage.read_media)
+        try:
+            return float(self.get_conn().send(calls.quote(body), attempts=1).estimated_cost)
+        except VeniceError as error:
+            self.log.warning("The price is not known: %s", error)
+            return None
 
     def prepare(self, request: RequestLike = None, **fields: Any) -> Callable[[float | None], VideoJob]:
         """
@@ -196,7 +216,9 @@ class VeniceHook(BaseHook):
         with contextlib.suppress(Exception):
             sealing.mask(job)
         with contextlib.suppress(Exception):
-            self.log.info("Queued %s", job)
+            price = "; its price is not known" if job.estimated_cost is None else f" for {dollars(job.estimated_cost)}"
+            balance = "" if job.balance_after is None else f", balance {dollars(job.balance_after)}"
+            self.log.info("Queued %s%s%s", job, price, balance)
 
     def retrieve(self, job: JobLike) -> VideoJob:
         """
@@ -315,7 +337,7 @@ class VeniceHook(BaseHook):
             before_publish=before_publish,
             writer=writer,
         )
-        self.log.info("Stored %s: %s, %d bytes", finished, stored.path, stored.size)
+        self.log.info("Stored %s: %s, %s", finished, stored.path, _summary(finished, stored))
         location = stored.path if "://" in stored.path else Path(stored.path).as_uri()
         get_hook_lineage_collector().add_output_asset(context=self, uri=location)
         return stored
@@ -417,3 +439,15 @@ class VeniceHook(BaseHook):
 
         async with shared_transport(await async_settings(self.venice_conn_id)) as transport:
             yield transport
+
+
+def _summary(job: VideoJob, stored: storage.StoredVideo) -> str:
+    """Return what a clip is, and what it cost, for the log."""
+    duration, resolution = stored.metadata.duration, stored.metadata.resolution
+    parts = [
+        None if duration is None else f"{duration:.1f} s",
+        resolution,
+        f"{stored.size} bytes",
+        None if job.estimated_cost is None else dollars(job.estimated_cost),
+    ]
+    return ", ".join(part for part in parts if part)

@@ -127,6 +127,10 @@ def test_a_private_clip_is_fetched_by_its_link(
     assert job.download_url is not None
     assert job.download_url not in repr(job)
     done = hook.wait_for_completion(job)
+    for paid in (job, done):
+        # What an XCom of it holds: enough to fetch the clip, and no readable link.
+        assert job.download_url not in json.dumps(paid)
+        assert unseal(json.loads(json.dumps(paid))).download_url == job.download_url
     stored = hook.download(done, tmp_path / "private.mp4")
     assert stored.metadata.duration == 5.0
     assert hook.delete_media(done) is True
@@ -283,6 +287,28 @@ def test_a_log_that_fails_loses_no_job(hook: VeniceHook, venice_simulator: Venic
     finally:
         structlog.configure(processors=kept)
     assert len(venice_simulator.journal.charges) == 2
+
+
+def test_a_clip_is_priced_before_it_is_queued(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = hook.queue(TEXT)
+    assert (job.estimated_cost, job.balance_before, job.balance_after) == (0.35, 100.0, 99.65)
+    assert f"Queued {job} for $0.35, balance $99.65" in capsys.readouterr().out
+    assert job.request == VideoRequest.of(TEXT).describe()
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 400}, {"drop_before": True}])
+def test_a_clip_without_a_price_is_queued_all_the_same(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str], fault: dict[str, Any]
+) -> None:
+    venice_simulator.fail("quote", **fault)
+    job = hook.queue(TEXT)
+    assert job.estimated_cost is None
+    assert len(venice_simulator.journal.charges) == len(venice_simulator.journal.calls("quote")) == 1
+    log = capsys.readouterr().out
+    assert "The price is not known: " in log
+    assert f"Queued {job}; its price is not known" in log
 
 
 def test_a_link_that_is_no_address_loses_no_job(hook: VeniceHook) -> None:
