@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.values import is_rendered_none
 from airflow_provider_venice.exceptions import VeniceBudgetError, VeniceRequestError
 
@@ -48,10 +49,10 @@ class Budget:
         """
         total = cost + spent
         if self.max_cost is not None and total > self.max_cost:
-            before = f", with ${spent} that earlier submissions have cost," if spent else ","
+            before = f", with {dollars(spent)} that earlier submissions have cost," if spent else ","
             raise VeniceBudgetError(
-                f"{what} costs ${total}{before} which is above max_cost=${self.max_cost}; nothing was queued. "
-                "Raise max_cost, or choose a shorter clip, a lower resolution or another model",
+                f"{what} costs {dollars(total)}{before} which is above max_cost={dollars(self.max_cost)}; "
+                "nothing was queued. Raise max_cost, or choose a shorter clip, a lower resolution or another model",
                 quote=cost,
                 max_cost=self.max_cost,
             )
@@ -59,15 +60,16 @@ class Budget:
             return
         if balance is None:
             raise VeniceBudgetError(
-                f"min_balance=${self.min_balance} cannot be kept, because Venice tells no balance in US dollars for "
-                "this key; nothing was queued. Leave min_balance out",
+                f"min_balance={dollars(self.min_balance)} cannot be kept, because Venice tells no balance in US "
+                "dollars for this key; nothing was queued. Leave min_balance out",
                 quote=cost,
                 max_cost=self.max_cost,
             )
         if balance - cost < self.min_balance:
             raise VeniceBudgetError(
-                f"{what} costs ${cost} of a balance of ${balance}, which leaves less than "
-                f"min_balance=${self.min_balance}; nothing was queued. Top up the account, or lower min_balance",
+                f"{what} costs {dollars(cost)} of a balance of {dollars(balance)}, which leaves less than "
+                f"min_balance={dollars(self.min_balance)}; nothing was queued. "
+                "Top up the account, or lower min_balance",
                 quote=cost,
                 max_cost=self.max_cost,
             )

@@ -84,7 +84,7 @@ def _check_audio(request: VideoRequest, model: VideoModel, problems: dict[str, s
     if request.audio is None or model.audio_configurable is not False or request.audio is model.audio:
         return
     nature = "always has" if model.audio else "never has"
-    problems["audio"] = f"is {request.audio}; this model {nature} a sound track and cannot be told; leave it out"
+    problems["audio"] = f"is {request.audio}; this model {nature} a sound track; leave the field out"
 
 
 def _check_media(request: VideoRequest, model: VideoModel, problems: dict[str, str]) -> None:

@@ -108,7 +108,9 @@ def _same_as_first(stored: str, request: VideoRequest) -> bool | None:
         return None
     # A wrong False stops a task whose request has not changed, so it is said only where the digest of this
     # request was the same in each try: no signature in it, and no value that is kept in another form by now.
-    return False if all(map(_is_steady, request.to_mapping().items())) else None
+    # Labels are not part of what was asked for.
+    sent = {name: value for name, value in request.to_mapping().items() if name != "labels"}
+    return False if all(map(_is_steady, sent.items())) else None
 
 
 def _is_steady(item: tuple[str, Any]) -> bool:

@@ -105,6 +105,7 @@ class VideoJob(PlainObject):
     :param request: what was asked for, media by name or size only.
     :param estimated_cost: the quoted US dollars, where somebody asked.
     :param balance_before: US dollars on the account before the charge, where Venice told.
+    :param labels: values of the user's own that the request carried; never sent.
     :param encrypted_url: ``download_url`` as it may be stored; the hook sets it.
     """
 
@@ -125,6 +126,7 @@ class VideoJob(PlainObject):
     request: Mapping[str, Any] | None = field(default=None, repr=False)
     estimated_cost: float | None = None
     balance_before: float | None = None
+    labels: Mapping[str, Any] | None = field(default=None, repr=False)
     encrypted_url: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -268,6 +270,7 @@ _JOB_FIELDS = {
     "request": MAPPING,
     "estimated_cost": NUMBER,
     "balance_before": NUMBER,
+    "labels": MAPPING,
 }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import SupportsFloat
 
-#: Most digits after the point that a price is shown with; the quotes seen have at most four.
-_MOST_DIGITS = 4
+#: Most digits after the point: enough for a price and the limit that it is above to differ.
+_MOST_DIGITS = 6
 
 
 def dollars(amount: Decimal | SupportsFloat) -> str:
     """
-    Return an amount such as ``$0.35``: two digits after the point, and up to four where the amount has them.
+    Return an amount such as ``$0.35``: two digits after the point, and up to six where the amount has them.
 
     :param amount: US dollars.
     """

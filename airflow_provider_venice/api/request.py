@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from airflow_provider_venice.api.values import (
     as_boolean,
     as_duration,
     as_integer,
+    as_labels,
     as_number,
     copied,
     described,
@@ -87,6 +90,8 @@ class VideoRequest(PlainObject):
     :param reference_video_total_duration: seconds of all reference videos; prices, is not queued.
     :param extra_body: fields this package does not know yet, sent as they are, with the question for the
         price as well.
+    :param labels: values of your own, such as the id of a row, at most 8 KiB as JSON. They are never sent; the job, the
+        result, the manifest and the asset event have them. (Not ``metadata``, which is that of the clip.)
     :raises VeniceRequestError: naming every field that is wrong.
     """
 
@@ -118,6 +123,7 @@ class VideoRequest(PlainObject):
     guidance_scale: float | None = None
     reference_video_total_duration: float | None = None
     extra_body: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         problems: dict[str, str] = {}
@@ -130,7 +136,7 @@ class VideoRequest(PlainObject):
         if not self.model:
             problems.setdefault("model", "is missing; name a video model such as 'wan-2-7-text-to-video'")
         extra = self.extra_body if isinstance(self.extra_body, Mapping) else {}
-        for name in set(extra) & set(REQUEST_FIELDS):
+        for name in set(extra) & (set(REQUEST_FIELDS) - {"labels"}):
             problems.setdefault("extra_body", f"has {name!r}, which is a field of its own; set {name}= instead")
         raise_problems("the video request is not valid", problems)
         self._fill()
@@ -141,7 +147,7 @@ class VideoRequest(PlainObject):
         Make a request out of a request, a mapping (a row of a table) and keyword arguments.
 
         The keyword arguments are what ``request`` leaves open: a value of its own goes first.
-        ``image`` stands for ``image_url``.
+        ``image`` stands for ``image_url``. Of ``labels``, both are taken.
 
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
@@ -152,22 +158,20 @@ class VideoRequest(PlainObject):
             given = request or {}
         else:
             raise VeniceRequestError(
-                f"request is {type(request).__name__}; give a VideoRequest or a mapping of its fields"
+                f"request is {_kind(request)}; give a VideoRequest or a mapping of its fields{_native(request)}"
             )
-        values = {**_named(fields), **_named(given)}
-        unknown = sorted(set(map(str, values)) - set(REQUEST_FIELDS))
-        if unknown:
-            raise VeniceRequestError(
-                f"unknown field(s) {', '.join(unknown)} in the video request; known are "
-                f"{', '.join(REQUEST_FIELDS)}. Put what the API takes beyond these into extra_body",
-                fields=dict.fromkeys(unknown, "unknown field"),
-            )
+        defaults, own = _named(fields), _named(given)
+        values = {**defaults, **own}
+        if isinstance(defaults.get("labels"), Mapping) and isinstance(own.get("labels"), Mapping):
+            values["labels"] = {**defaults["labels"], **own["labels"]}
+        if unknown := [name for name in values if name not in REQUEST_FIELDS]:
+            raise unknown_fields(unknown)
         values.setdefault("model", "")
         return cls(**values)
 
     def to_body(self) -> dict[str, Any]:
         """Return the body of ``/video/queue``: only what was set, media as it was given."""
-        return self._chosen(set(REQUEST_FIELDS) - {"extra_body", "reference_video_total_duration"}, extra=True)
+        return self._chosen(set(REQUEST_FIELDS) - _NOT_QUEUED, extra=True)
 
     def to_quote_body(self) -> dict[str, Any]:
         """
@@ -188,7 +192,7 @@ class VideoRequest(PlainObject):
 
     def describe(self) -> dict[str, Any]:
         """Return what was set as plain JSON for a record: bytes and data URLs by their size only."""
-        return {name: described(value, name) for name, value in self.to_mapping().items()}
+        return {name: described(value, name) for name, value in self.to_mapping().items() if name != "labels"}
 
     def _chosen(self, names: Collection[str], *, extra: bool = False) -> dict[str, Any]:
         """Return a copy of the fields that are set and named, in the order of the constructor."""
@@ -199,6 +203,35 @@ class VideoRequest(PlainObject):
 
 #: Names of all fields of a request, in the order of the constructor.
 REQUEST_FIELDS = tuple(field.name for field in dataclasses.fields(VideoRequest))
+
+#: Fields that are no part of the body of ``/video/queue``.
+_NOT_QUEUED = frozenset({"extra_body", "reference_video_total_duration", "labels"})
+
+
+def set_apart(row: Mapping[Any, Any], label_fields: Collection[str], ignore_fields: Collection[str]) -> dict[Any, Any]:
+    """
+    Return a row of a table with its columns of the user's own set apart: as ``labels``, or left out.
+
+    :param row: names and values.
+    :param label_fields: the columns that become labels.
+    :param ignore_fields: the columns that are left out.
+    """
+    kept = {name: value for name, value in row.items() if name not in label_fields and name not in ignore_fields}
+    labels = {name: row[name] for name in label_fields if name in row}
+    own = kept.get("labels")
+    if not labels or not (is_unset(own) or isinstance(own, Mapping)):
+        return kept
+    return {**kept, "labels": {**labels, **(own if isinstance(own, Mapping) else {})}}
+
+
+#: Arguments of the operators that may be looked for in a row, and how each clip gets its own.
+_TASK_ARGUMENTS = {
+    "output_path": "; give the task a list of paths or one with {index}, or map it with expand_kwargs(rows)",
+    **dict.fromkeys(
+        ("delete_media", "manifest", "max_cost", "min_balance", "overwrite", "timeout", "venice_conn_id"),
+        "; map the task with expand_kwargs(rows)",
+    ),
+}
 
 
 def raise_problems(title: str, problems: Mapping[str, str], *, can_heal: bool = False) -> None:
@@ -212,6 +245,47 @@ def raise_problems(title: str, problems: Mapping[str, str], *, can_heal: bool = 
     if problems:
         listing = "; ".join(f"{name} {problem}" for name, problem in problems.items())
         raise VeniceRequestError(f"{title}: {listing}", fields=problems, can_heal=can_heal)
+
+
+def unknown_fields(names: Collection[Any]) -> VeniceRequestError:
+    """
+    Return the error for fields that a request does not have, with the nearest that it has.
+
+    :param names: the names.
+    """
+    listed = ", ".join(f"{name!r}{_hint(name)}" for name in names)
+    columns = tuple(name for name in names if isinstance(name, str) and name not in _TASK_ARGUMENTS)
+    ways = (
+        f". To keep columns of your own with the clip, give the operator label_fields={columns!r}; to leave them out, "
+        "ignore_fields. What Venice takes beyond the fields of VideoRequest goes into extra_body"
+    )
+    return VeniceRequestError(
+        f"unknown field{'s' if len(names) > 1 else ''} in the video request: {listed}{ways if columns else ''}",
+        fields={str(name): "unknown field" for name in names},
+    )
+
+
+def _kind(request: object) -> str:
+    """Return what was given in place of a request."""
+    return f"the text {request[:30]!r}" if isinstance(request, str) else type(request).__name__
+
+
+def _native(request: object) -> str:
+    """Return why a text may have been given in place of a request."""
+    known = ". A template renders to text unless the DAG has render_template_as_native_obj=True"
+    return known if isinstance(request, str) else ""
+
+
+def _hint(name: Any) -> str:
+    """Return what was probably meant by a field that does not exist."""
+    if name is None:
+        return " (a row of the table has more cells than the table has columns)"
+    if name in _TASK_ARGUMENTS:
+        return f" (an argument of the task, not of a request{_TASK_ARGUMENTS[name]})"
+    known = (*REQUEST_FIELDS, "image")
+    spelled = re.sub(r"[\W_]+", "_", str(name).lower()).strip("_")
+    near = [spelled] if spelled in known else difflib.get_close_matches(spelled, known, n=1, cutoff=0.75)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _set_only(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,6 +319,8 @@ def _clean(name: str, value: Any) -> Any:
         return as_number(value)
     if name in LIST_LIMITS:
         return _listing(name, value)
+    if name == "labels":
+        return as_labels(value)
     if name in ("consents", "extra_body"):
         if not isinstance(value, Mapping):
             raise TypeError(f"takes a mapping, not {value!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import operator
 import os
@@ -19,6 +20,9 @@ _MAX_DEPTH = 50
 
 #: Longest integer in a request, in bits: what a double can hold.
 _MAX_BITS = 1024
+
+#: Longest labels, in bytes of JSON: what Airflow stores of a task (64 KB) has to hold them beside the job.
+MAX_LABELS = 8192
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -191,6 +195,36 @@ def copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: copied(entry) for name, entry in value.items()}
     return [copied(entry) for entry in value] if isinstance(value, list) else value
+
+
+def as_labels(value: Any) -> dict[str, Any]:
+    """
+    Return labels as plain JSON: what is empty is left out, and what JSON does not have is a text.
+
+    :raises TypeError, ValueError: when they are no mapping, or longer than ``MAX_LABELS`` bytes.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"takes a mapping such as {{'id': 7}}, not {value!r}")
+    labels = {str(name): _label(entry) for name, entry in value.items() if entry is not None and not _is_nan(entry)}
+    size = len(json.dumps(labels).encode())
+    if size > MAX_LABELS:
+        # Stored with the job after the charge, where it must fit.
+        raise ValueError(
+            f"has {size} bytes as JSON; at most {MAX_LABELS} are allowed. Keep an id, and the rest elsewhere"
+        )
+    return labels
+
+
+def _label(value: Any, depth: int = 0) -> Any:
+    value = native(value)
+    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        return {str(name): _label(entry, depth + 1) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)) and depth < _MAX_DEPTH:
+        return [_label(entry, depth + 1) for entry in value]
+    is_json = value is None or isinstance(value, (bool, str)) or (isinstance(value, int) and value.bit_length() <= 64)
+    if is_json or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return None if _is_nan(value) else str(value)
 
 
 def paths_as_text(value: Any) -> Any:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.money import dollars
+from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
+    VeniceAPIError,
     VeniceError,
     VideoBatchError,
     VideoGenerationError,
 )
+from airflow_provider_venice.generation.delivery import delivered
 from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 #: How many failures a message lists.
 _MOST_LISTED = 10
 
+#: Refusals that are about the one request; any other would meet the next one as well.
+_OF_ONE_REQUEST = (400, 404, 409, 410, 413, 422)
+
 
 @dataclass
 class Clip:
@@ -34,6 +43,7 @@ class Clip:
     :param submission: buys it, or has bought it.
     :param owner: who reserves its target.
     :param target: where it goes; ``None`` where the task stores none.
+    :param request: what to buy, once it is checked.
     :param job: what was bought.
     :param is_finished: whether the job is known to have a video.
     :param noted: the file that an earlier try has stored of the job, or was about to.
@@ -45,6 +55,7 @@ class Clip:
     submission: Submission
     owner: Owner
     target: Any = None
+    request: VideoRequest | None = None
     job: VideoJob | None = None
     is_finished: bool = False
     noted: Mapping[str, Any] | None = None
@@ -67,8 +78,7 @@ class Clip:
         from airflow_provider_venice.hooks.sealing import seal
 
         assert self.job is not None
-        job = seal(self.job)
-        return job if self.stored is None else {**self.stored.to_dict(), "job": job}
+        return seal(self.job) if self.stored is None else delivered(self.stored, self.job)
 
     def outcome(self) -> dict[str, Any]:
         """Return what the XCom ``venice_results`` has of it, with its ``status``."""
@@ -78,9 +88,11 @@ class Clip:
             # Its manifest may be missing.
             return {"status": "stored", **self.result(), **({} if self.error is None else {"error": str(self.error)})}
         job = None if self.job is None else seal(self.job)
+        labels = self.submission.labels if self.job is None else self.job.labels
+        fate: dict[str, Any] = {"job": job, "labels": dict(labels or {})}
         if self.error is None:
-            return {"status": "missing" if self.job is None else self.job.status, "error": None, "job": job}
-        return {"status": "doubt" if self.is_doubtful else "failed", "error": str(self.error), "job": job}
+            return {"status": "missing" if self.job is None else self.job.status, "error": None, **fate}
+        return {"status": "doubt" if self.is_doubtful else "failed", "error": str(self.error), **fate}
 
 
 def raise_failures(clips: Sequence[Clip], *, is_list: bool) -> NoReturn:
@@ -102,11 +114,48 @@ def raise_failures(clips: Sequence[Clip], *, is_list: bool) -> NoReturn:
     listed = [f"{submission}: {error}" for submission, error in failed]
     more = f"; and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
     raise VideoBatchError(
-        f"{len(failed)} of {len(clips)} clips failed, {sum(clip.stored is not None for clip in clips)} are stored "
-        f"(the XCom {RESULTS_KEY} has each). {'; '.join(listed[:_MOST_LISTED])}{more}",
+        f"{describe_clips(clips)} (the XCom {RESULTS_KEY} has each). {'; '.join(listed[:_MOST_LISTED])}{more}",
         results=[clip.outcome() for clip in clips],
         can_heal=any(can_heal(error) for _, error in failed),
     )
+
+
+def describe_costs(clips: Sequence[Clip]) -> str:
+    """Return what clips have cost over all tries, for people."""
+    entries = [entry for clip in clips if (entry := clip.submission.entry) is not None]
+    unknown = sum(entry.unpriced + (entry.is_paid and entry.cost is None) for entry in entries)
+    text = f"Paid {dollars(sum((entry.paid for entry in entries), Decimal(0)))} in all"
+    if unknown:
+        text += f", and {unknown} clip{'s' if unknown > 1 else ''} at an unknown price"
+    refunded = [Decimal(entry.cost) for entry in entries if entry.job and entry.refunded and entry.cost]
+    if refunded:
+        text += f"; refunded {dollars(sum(refunded, Decimal(0)))}, as Venice says"
+    doubtful = [entry for entry in entries if entry.is_doubt]
+    if doubtful:
+        text += f"; in doubt {dollars(sum((Decimal(entry.cost or 0) for entry in doubtful), Decimal(0)))}"
+    return text
+
+
+def describe_clips(clips: Sequence[Clip]) -> str:
+    """Return how many clips have come how far, and what they have cost, for the log."""
+    counts = Counter(_fate(clip) for clip in clips)
+    listed = ", ".join(f"{count} {fate}" for fate, count in counts.items())
+    return f"{len(clips)} clips: {listed}. {describe_costs(clips)}"
+
+
+def _fate(clip: Clip) -> str:
+    if clip.is_doubtful:
+        return "in doubt"
+    if clip.error is not None:
+        # The job that an earlier try has seen fail is in the ledger only.
+        entry = clip.submission.entry
+        return "failed" if clip.job is not None or (entry is not None and entry.job is not None) else "not bought"
+    return "stored" if clip.stored is not None else "missing" if clip.job is None else clip.job.status
+
+
+def is_of_one_request(error: Exception) -> bool:
+    """Whether Venice has refused the one request; another may be accepted."""
+    return isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST and not error.can_heal
 
 
 def can_heal(error: Exception) -> bool:

@@ -46,17 +46,18 @@ class Delivery:
     delete_media: bool
     manifest: bool
 
-    def targets(self, count: int, *, is_list: bool) -> list[Any]:
+    def targets(self, count: int, *, is_list: bool, map_index: int | None) -> list[Any]:
         """
         Return where each clip goes.
 
         :param count: how many clips there are.
         :param is_list: whether they are those of a list.
-        :raises VeniceRequestError: when there are not as many different paths as clips.
+        :param map_index: the task's, where it is mapped: ``{index}`` where there is no list.
+        :raises VeniceRequestError: when there are not as many paths as clips.
         """
         given = self.output_path
         if not is_list:
-            return [given]
+            return [self._single(map_index)]
         if isinstance(given, (list, tuple)):
             paths = list(given)
         elif _INDEX.search(str(given)):
@@ -66,13 +67,32 @@ class Delivery:
                 f"output_path is {str(given)!r} for {count} clips; give a list of paths, or put {{index}} into the one",
                 fields={"output_path": "one for many"},
             )
-        different = len({str(path) for path in paths})
-        if len(paths) != count or different != count:
+        if len(paths) != count:
             raise VeniceRequestError(
-                f"output_path has {different} different paths for {count} clips; give one for each",
+                f"output_path has {len(paths)} path{'s' if len(paths) != 1 else ''} for {count} "
+                f"clip{'s' if count != 1 else ''}; give one for each",
                 fields={"output_path": "not one for each"},
             )
         return paths
+
+    def _single(self, map_index: int | None) -> Any:
+        """Return where the clip goes of a task that makes one."""
+        given = self.output_path
+        if not isinstance(given, (list, tuple)) and not _INDEX.search(str(given)):
+            return given
+        if isinstance(given, (list, tuple)):
+            raise VeniceRequestError(
+                f"output_path is a list of {len(given)}, and request is not a list; give one path, or a list "
+                "of requests",
+                fields={"output_path": "many for one"},
+            )
+        if map_index is None or map_index < 0:
+            raise VeniceRequestError(
+                f"output_path is {str(given)!r}, and there is neither a list of requests nor a mapped task whose place "
+                "{index} could be; give a path without it",
+                fields={"output_path": "has {index}"},
+            )
+        return _indexed(str(given), map_index)
 
     def reserve(self, target: Any, owner: Owner) -> None:
         """
@@ -183,14 +203,15 @@ def deliver(
 
     :param job: the job, or its dictionary.
     :param delivery: what becomes of it.
-    :return: plain JSON: ``path``, ``size``, ``sha256``, ``metadata`` and ``job``.
+    :return: see :func:`delivered`.
     :raises VeniceError: when no whole file could be stored.
     """
     from airflow_provider_venice.hooks.failures import told_how_to_collect
-    from airflow_provider_venice.hooks.sealing import seal, unseal
+    from airflow_provider_venice.hooks.sealing import unseal
 
     finished = unseal(job)
-    owner, ledger, target = owner_of(context, None), Ledger(context), delivery.output_path
+    owner, ledger = owner_of(context, None), Ledger(context)
+    (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
     try:
         with told_how_to_collect(finished, log):
             stored = delivery.store(hook, finished, target, owner, ledger, log)
@@ -203,7 +224,14 @@ def deliver(
     record = delivery.record(context, finished, stored, owner, log)
     delivery.clean_up(hook, finished, log)
     tell_outlets(context, outlets, record)
-    return {**stored.to_dict(), "job": seal(finished)}
+    return delivered(stored, finished)
+
+
+def delivered(stored: StoredVideo, job: VideoJob) -> dict[str, Any]:
+    """Return what a task returns of a stored clip: its file, ``job`` and ``labels``."""
+    from airflow_provider_venice.hooks.sealing import seal
+
+    return {**stored.to_dict(), "job": seal(job), "labels": dict(job.labels or {})}
 
 
 def owner_of(context: Context, position: int | None) -> Owner:

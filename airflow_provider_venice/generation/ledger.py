@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission
 from airflow_provider_venice.hooks.task_store import task_store
 
@@ -60,7 +61,17 @@ class Entry:
     @property
     def price(self) -> str:
         """What it costs, for people."""
-        return "at an unknown price" if self.cost is None else f"for ${self.cost}"
+        return "at an unknown price" if self.cost is None else f"for {dollars(Decimal(self.cost))}"
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it was bought, and the charge did not come back."""
+        return self.job is not None and not self.refunded
+
+    @property
+    def paid(self) -> Decimal:
+        """US dollars that this submission and earlier ones of the clip have cost; those without a quote not counted."""
+        return Decimal(self.spent) + (Decimal(self.cost) if self.is_paid and self.cost is not None else 0)
 
     @property
     def sent(self) -> str:
@@ -69,7 +80,7 @@ class Entry:
 
     def carried(self) -> tuple[str, int]:
         """Return ``spent`` and ``unpriced`` for the next submission of the same clip: those of this one included."""
-        is_charged = self.is_doubt or (self.job is not None and not self.refunded)
+        is_charged = self.is_doubt or self.is_paid
         if not is_charged:
             return self.spent, self.unpriced
         if self.cost is None:

@@ -131,6 +131,7 @@ def _origin(context: Context, job: VideoJob) -> dict[str, Any]:
         "model": job.model,
         "queue_id": job.queue_id,
         "request": request,
+        "labels": dict(job.labels or {}),
         "seed": request.get("seed"),
         "estimated_cost": job.estimated_cost,
         "currency": "USD",

@@ -20,17 +20,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.model import VideoJob, VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
-    VeniceAPIError,
+    VeniceBudgetError,
     VeniceError,
     VeniceRateLimitError,
     VeniceRequestError,
     VideoGenerationError,
 )
 from airflow_provider_venice.generation import pricing
-from airflow_provider_venice.generation.clips import Clip, can_heal, raise_failures
+from airflow_provider_venice.generation.checks import Findings, check_requests
+from airflow_provider_venice.generation.clips import Clip, can_heal, describe_clips, is_of_one_request, raise_failures
 from airflow_provider_venice.generation.deferral import defer_for_rate_limit, defer_until_completed
 from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
 from airflow_provider_venice.generation.submission import NotNoted, Submission
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
-
-#: Refusals that are about the one request; any other would meet the next one as well.
-_OF_ONE_REQUEST = (400, 404, 409, 410, 413, 422)
 
 #: After how many purchases the XCom of the jobs is pushed again.
 _SHOWN_EVERY = 10
@@ -116,7 +114,10 @@ class GenerationRun:
     def _make_clips(self) -> list[Clip]:
         terms = self._terms
         count = len(terms.requests)
-        targets = [None] * count if terms.delivery is None else terms.delivery.targets(count, is_list=terms.is_list)
+        targets = [None] * count
+        if terms.delivery is not None:
+            map_index = self._context["ti"].map_index
+            targets = terms.delivery.targets(count, is_list=terms.is_list, map_index=map_index)
         return [
             Clip(
                 Submission(terms, self._hook, self._context, position, self._log),
@@ -186,18 +187,20 @@ class GenerationRun:
             self._stop_buying(missing)
             return
         try:
-            requests, costs = self._check(missing)
+            costs = self._check(missing)
             self._reserve(missing)
         except VeniceError as error:
             # What stands in its way may be what the other try has stored.
             self._stop_if_replaced()
             if not any(clip.job for clip in self._clips):
                 raise
-            self._leave(missing, str(error), error)
+            self._log.error("%s", error)
+            self._leave(missing, str(error).partition("\n")[0].rstrip(":"), error)
             return
         try:
-            for number, (clip, request, cost) in enumerate(zip(missing, requests, costs, strict=True), 1):
-                if not self._buy(clip, request, cost):
+            for number, (clip, cost) in enumerate(zip(missing, costs, strict=True), 1):
+                assert clip.request is not None
+                if not self._buy(clip, clip.request, cost):
                     self._stop_buying(missing[number:])
                     break
                 if number % _SHOWN_EVERY == 0:
@@ -207,35 +210,41 @@ class GenerationRun:
             self._show()
         self._release([clip for clip in missing if clip.job is None and not clip.is_doubtful])
 
-    def _check(self, clips: Sequence[Clip]) -> tuple[list[VideoRequest], list[Decimal | None]]:
-        """Return the requests and their prices, all of them checked, before the first is bought."""
-        requests = [clip.submission.request for clip in clips]
-        if self._terms.validate:
-            pricing.check_requests(self._hook, requests, self._log)
-        try:
-            quotes = pricing.quote_requests(self._hook, requests)
-        except VeniceError as error:
-            if self._terms.budget.needs_price:
-                raise
-            self._log.warning("The price is not known, and no budget is set: %s", error)
-            return requests, [None] * len(requests)
-        prices = {id(clip): quote.estimated_cost for clip, quote in zip(clips, quotes, strict=True)}
+    def _check(self, clips: Sequence[Clip]) -> list[Decimal | None]:
+        """Return the prices of the requests, all of them checked, before the first is bought."""
+        findings = Findings(self._clips, is_list=self._terms.is_list)
+        check_requests(clips, self._terms, self._hook, findings, self._log)
+        quotes = pricing.price_clips(clips, self._terms, self._hook, findings, self._log)
+        findings.raise_all(self._check_budget(quotes))
+        return [quotes[id(clip)].estimated_cost if id(clip) in quotes else None for clip in clips]
+
+    def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
+        """Return what the budget has against the prices."""
+        if not quotes or not self._terms.budget.needs_price:
+            return None
+        prices = {key: quote.estimated_cost for key, quote in quotes.items()}
         highest = max(prices.values())
         spent = sum((clip.submission.charged(prices.get(id(clip), highest)) for clip in self._clips), Decimal(0))
         what = f"the batch of {len(self._clips)} clips" if self._terms.is_list else "the clip"
-        pricing.check_budget(self._terms.budget, self._hook, quotes, what, spent)
-        return requests, [quote.estimated_cost for quote in quotes]
+        try:
+            pricing.check_budget(self._terms.budget, self._hook, list(quotes.values()), what, spent)
+        except VeniceBudgetError as error:
+            return error
+        return None
 
     def _reserve(self, clips: Sequence[Clip]) -> None:
         """Reserve the targets of all, before the first is bought; on failure, of none."""
         if self._terms.delivery is None:
             return
-        for number, clip in enumerate(clips):
-            try:
-                self._terms.delivery.reserve(clip.target, clip.owner)
-            except Exception:
-                self._release(clips[:number])
-                raise
+        findings = Findings(self._clips, is_list=self._terms.is_list)
+        try:
+            for clip in clips:
+                with findings.about(clip):
+                    self._terms.delivery.reserve(clip.target, clip.owner)
+            findings.raise_all()
+        except Exception:
+            self._release(clips)
+            raise
 
     def _release(self, clips: Iterable[Clip]) -> None:
         for clip in clips:
@@ -253,7 +262,7 @@ class GenerationRun:
         except VeniceError as error:
             clip.error = error
             self._log.error("%s: %s", clip.submission, error)
-            if isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST and not error.can_heal:
+            if is_of_one_request(error):
                 clip.submission.refused(request, error)
                 return True
             return isinstance(error, VeniceRequestError)
@@ -291,7 +300,7 @@ class GenerationRun:
             error.can_heal = cause is not None and can_heal(cause)
             clip.error = error
         if clips and self._terms.is_list:
-            names = ", ".join(str(clip.submission) for clip in clips[:_MOST_NAMED])
+            names = ", ".join(clip.submission.place for clip in clips[:_MOST_NAMED])
             more = f" and {len(clips) - _MOST_NAMED} more" if len(clips) > _MOST_NAMED else ""
             self._log.error("Not submitted: %s%s, because %s", names, more, reason)
 
@@ -379,6 +388,10 @@ class GenerationRun:
 
     def _results(self) -> Any:
         """Return the clips, or say which are missing."""
+        if self._terms.is_list:
+            self._log.info(
+                "%s", describe_clips(self._clips) if self._clips else "The list has no request; nothing is made"
+            )
         if any(clip.error for clip in self._clips):
             self._push_results()
             raise_failures(self._clips, is_list=self._terms.is_list)

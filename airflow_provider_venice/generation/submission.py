@@ -13,6 +13,7 @@ In this order, so that a crash at any point leaves what the next try can go on f
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import tenacity
 
 from airflow_provider_venice.api.fingerprint import fingerprint, same_request
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
+
+
+#: Characters of a prompt that tell a request from the others of its list.
+_MOST_SHOWN = 30
 
 
 class NotNoted(VeniceError):
@@ -68,13 +74,23 @@ class Submission:
         self._hook = hook
         self._given = terms.requests[position]
         self._log = log
-        self._name = f"request[{position}]" if terms.is_list else "the clip"
+        #: Which of the requests it is, for messages.
+        self.place = f"request[{position}]" if terms.is_list else "the clip"
         self.ledger = Ledger(context, position if terms.is_list else None)
         #: The last entry that was read or written.
         self.entry: Entry | None = None
 
     def __str__(self) -> str:
-        return self._name
+        beginning = _beginning(self._given) if self._terms.is_list else ""
+        return f"{self.place} {beginning}" if beginning else self.place
+
+    @property
+    def labels(self) -> Mapping[str, Any] | None:
+        """The labels of the request, ``None`` where it has none, or is not valid."""
+        try:
+            return self.request.labels
+        except VeniceRequestError:
+            return None
 
     @property
     def request(self) -> VideoRequest:
@@ -83,12 +99,7 @@ class Submission:
 
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
-        try:
-            return self._terms.read_request(self._given)
-        except VeniceRequestError as error:
-            if not self._terms.is_list:
-                raise
-            raise VeniceRequestError(f"{self}: {error}", fields=error.fields, can_heal=error.can_heal) from error
+        return self._terms.read_request(self._given)
 
     def charged(self, price: Decimal) -> Decimal:
         """
@@ -165,12 +176,13 @@ class Submission:
             doubt = intent.doubt(str(error.__cause__ or error))
             doubt.can_heal = self._terms.on_ambiguous == "resubmit"
             raise doubt from error
-        except VeniceError:
+        except VeniceError as error:
             self.ledger.withdraw(previous)
+            error.args = (f"{str(error).rstrip('.')}. Nothing was paid for it",)
             raise
         # Invariant: between the answer and this note stands nothing that can fail on a user's value. A crash right
         # here leaves a charged job whose id is gone: the next try finds the intent, and stops in doubt.
-        return self._note(intent, job, described)
+        return self._note(intent, dataclasses.replace(job, request=described, labels=request.labels))
 
     def report_doubt(self) -> None:
         """Remember that a doubt was reported; a clear from here on is a person's answer to it."""
@@ -200,7 +212,7 @@ class Submission:
         assert past is not None
         if past.refunded:
             return ". Nothing was paid for it"
-        price = "at the price of that moment" if past.cost is None else f"for about ${past.cost}"
+        price = "at the price of that moment" if past.cost is None else f"for about {dollars(Decimal(past.cost))}"
         return (
             f". It was bought {past.price}, and Venice has not said that the charge came back. A clear of the task "
             f"asks Venice once more and, if the clip has failed indeed, buys another one {price}; max_cost counts both"
@@ -252,7 +264,7 @@ class Submission:
         try:
             return same_request(past.fingerprint, self.request)
         except VeniceRequestError as error:
-            self._log.warning("%s", error)
+            self._log.warning("%s: %s", self, error)
             return False
 
     def _compare_request(self, past: Entry, job: VideoJob, *, cleared: bool) -> None:
@@ -284,12 +296,12 @@ class Submission:
         self.ledger.write(entry)
         self.entry = entry
 
-    def _note(self, intent: Entry, job: VideoJob, described: dict[str, Any]) -> VideoJob:
-        """Store the job that was just paid for, and return it with what was asked for."""
+    def _note(self, intent: Entry, job: VideoJob) -> VideoJob:
+        """Store the job that was just paid for, and return it with its price."""
         from airflow_provider_venice.hooks.sealing import seal
 
         cost = None if intent.cost is None else float(intent.cost)
-        bought = dataclasses.replace(job, request=described, estimated_cost=cost)
+        bought = dataclasses.replace(job, estimated_cost=cost)
         try:
             entry = dataclasses.replace(intent, job=seal(bought))
             for attempt in tenacity.Retrying(
@@ -301,3 +313,12 @@ class Submission:
             raise NotNoted(bought, error) from error
         self._hook.announce(bought)
         return bought
+
+
+def _beginning(request: Any) -> str:
+    """Return the beginning of a request's prompt in quotation marks, for messages; an empty text where it has none."""
+    prompt = request.get("prompt") if isinstance(request, Mapping) else None
+    if not isinstance(prompt, str) or not prompt.strip():
+        return ""
+    line = " ".join(prompt.split())
+    return f'"{line}"' if len(line) <= _MOST_SHOWN else f'"{line[:_MOST_SHOWN].rstrip()}…"'

@@ -149,7 +149,7 @@ class VeniceHook(BaseHook):
         wanted = VideoRequest.of(request, **fields)
         send = self.prepare(wanted)
         described, cost = wanted.describe(), self._price(wanted)
-        job = dataclasses.replace(send(None), request=described, estimated_cost=cost)
+        job = dataclasses.replace(send(None), request=described, estimated_cost=cost, labels=wanted.labels)
         self.announce(job)
         with contextlib.suppress(Exception):
             # Invariant: a paid job is returned, whatever fails here.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_venice.api.budget import Budget
-from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
+from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest, set_apart
 from airflow_provider_venice.exceptions import VeniceRequestError
 
 if TYPE_CHECKING:
@@ -45,6 +45,18 @@ def _mapping(request: Any) -> Any:
     return [_mapping(one) for one in request] if isinstance(request, list) else request
 
 
+def _names(argument: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns; those of fields that are sent are no labels."""
+    names = (given,) if isinstance(given, str) else tuple(given)
+    sent = set(names) & {"image", *REQUEST_FIELDS} - {"labels"}
+    if argument == "label_fields" and sent:
+        raise ValueError(
+            f"label_fields has {', '.join(map(repr, sorted(sent)))}, which Venice would then not be sent; name "
+            "columns of your own. What was sent is in the result as job['request']"
+        )
+    return names
+
+
 class VideoRequestOperator(VeniceOperator):
     """
     An operator that takes a video request: field by field, as ``request``, or both.
@@ -57,6 +69,8 @@ class VideoRequestOperator(VeniceOperator):
     :param request: a ``VideoRequest`` or a mapping of its fields. (templated)
     :param max_cost: most US dollars to spend; above it the task fails before anything is queued. (templated)
     :param min_balance: least US dollars that must be left on the account afterwards. (templated)
+    :param label_fields: columns of ``request`` that Venice is not sent, and that are kept with the clip as ``labels``.
+    :param ignore_fields: columns of ``request`` that are left out.
     """
 
     template_fields: Sequence[str] = (
@@ -104,6 +118,9 @@ class VideoRequestOperator(VeniceOperator):
         guidance_scale: float | str | None = None,
         reference_video_total_duration: float | str | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        labels: Mapping[str, Any] | None = None,
+        label_fields: Sequence[str] = (),
+        ignore_fields: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         given = locals()
@@ -116,6 +133,8 @@ class VideoRequestOperator(VeniceOperator):
         self._limits = [
             name for name, limit in (("max_cost", max_cost), ("min_balance", min_balance)) if limit is not None
         ]
+        self.label_fields = _names("label_fields", label_fields)
+        self.ignore_fields = _names("ignore_fields", ignore_fields)
         self.image = image
         # One attribute per field, because Airflow renders and expands attributes.
         for name in REQUEST_FIELDS:
@@ -129,7 +148,10 @@ class VideoRequestOperator(VeniceOperator):
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
         fields = {name: getattr(self, name) for name in ("image", *REQUEST_FIELDS)}
-        return VideoRequest.of(self.request if request is None else request, **fields)
+        given = self.request if request is None else request
+        if isinstance(given, Mapping):
+            given = set_apart(given, self.label_fields, self.ignore_fields)
+        return VideoRequest.of(given, **fields)
 
     @property
     def is_batch(self) -> bool:
@@ -138,8 +160,18 @@ class VideoRequestOperator(VeniceOperator):
 
     @cached_property
     def requests(self) -> list[Any]:
-        """The requests as they were given: one, or those of the list."""
-        return list(self.request) if self.is_batch else [self.request]
+        """
+        The requests as they were given: one, or those of the list.
+
+        :raises VeniceRequestError: when it is neither.
+        """
+        if not self.is_batch:
+            return [self.request]
+        if isinstance(self.request, (set, frozenset)) or hasattr(self.request, "columns"):
+            is_table = hasattr(self.request, "columns")
+            fix = "give request.to_dict('records')" if is_table else "give a list, which has an order"
+            raise VeniceRequestError(f"request is a {type(self.request).__name__}; {fix}")
+        return list(self.request)
 
     @property
     def budget(self) -> Budget:

@@ -42,7 +42,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
     are found by the XCom ``venice_job`` that every queue and generate task pushes at the start of each try and as
     soon as it has bought a clip. Nothing is bought here, and nothing is deleted at Venice.
 
-    Returns one dictionary per job: ``queue_id``, ``model``, ``status`` and, by status,
+    Returns one dictionary per job: ``queue_id``, ``model``, ``labels``, ``status`` and, by status,
 
     * ``collected``: ``path``, ``size``, ``sha256`` and ``metadata`` of the file;
     * ``delivered``: a task has stored it; ``path``;
@@ -104,7 +104,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         report: list[dict[str, Any]] = []
         problems: list[Exception] = []
         for job in named:
-            fate: dict[str, Any] = {"queue_id": job.queue_id, "model": job.model}
+            fate: dict[str, Any] = {"queue_id": job.queue_id, "model": job.model, "labels": dict(job.labels or {})}
             noted = found.noted.get(job.queue_id)
             try:
                 fate |= self._recover(unseal(job), found.delivered.get(job.queue_id), noted)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_venice.api.limits import FAILURES
+from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.generation.delivery import Delivery, deliver
 from airflow_provider_venice.generation.terms import Terms
@@ -43,13 +44,13 @@ class VeniceQuoteVideoOperator(VideoRequestOperator):
             quotes = pricing.quote_requests(self.hook, requests)
             for request, quote in zip(requests, quotes, strict=True):
                 duration = request.duration or "its own length"
-                self.log.info("%s, %s: $%s", request.model, duration, quote.estimated_cost)
+                self.log.info("%s, %s: %s", request.model, duration, dollars(quote.estimated_cost))
             what = f"the batch of {len(quotes)} clips" if self.is_batch else "the clip"
             pricing.check_budget(self.budget, self.hook, quotes, what)
         if not self.is_batch:
             return quotes[0].to_dict()
         total = sum((quote.estimated_cost for quote in quotes), Decimal(0))
-        self.log.info("%d clips cost $%s in all", len(quotes), total)
+        self.log.info("%d clips cost %s in all", len(quotes), dollars(total))
         return {"quotes": [quote.to_dict() for quote in quotes], "total_cost": float(total), "currency": "USD"}
 
 

@@ -153,10 +153,17 @@ def test_another_request(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert same_request(stored, VideoRequest.of(other, **TEXT)) is False
 
 
-@pytest.mark.parametrize("name", sorted(set(REQUEST_FIELDS) - {"reference_video_total_duration"}))
+@pytest.mark.parametrize("name", sorted(set(REQUEST_FIELDS) - {"reference_video_total_duration", "labels"}))
 def test_each_field_that_is_sent_counts(name: str) -> None:
     full, less = VideoRequest.of(ALL), VideoRequest.of({**ALL, name: "another" if name == "model" else None})
     assert same_request(fingerprint(full), less) is False
+
+
+def test_labels_do_not_count() -> None:
+    stored = fingerprint(VideoRequest.of(TEXT, labels={"id": 7}))
+    assert stored == fingerprint(VideoRequest.of(TEXT))
+    first = "0" * 64  # of the first version, and of another request: that it is another one is known all the same
+    assert same_request(first, VideoRequest.of(TEXT, labels={"id": 7})) is same_request(first, VideoRequest.of(TEXT))
 
 
 def shuffled(value: Any, order: random.Random) -> Any:

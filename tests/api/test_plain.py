@@ -84,7 +84,7 @@ def test_a_job_that_is_made_anew_keeps_its_encrypted_link() -> None:
     ("amount", "shown"),
     [
         (Decimal("0.3500000"), "$0.35"),
-        (Decimal("0.1234567"), "$0.1235"),
+        (Decimal("0.1234567"), "$0.123457"),
         (Decimal("1E+2"), "$100.00"),
         (0.1 + 0.2, "$0.30"),
         (2, "$2.00"),

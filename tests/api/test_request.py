@@ -185,13 +185,14 @@ def test_lists_are_limited(name: str, most: int) -> None:
         VideoRequest.of({"model": "m", name: ["x"] * (most + 1)})
 
 
-def test_unknown_fields_are_named_with_the_known_ones() -> None:
+def test_unknown_fields_are_named_with_what_was_meant() -> None:
     row: dict[Any, Any] = {"model": "m", "promt": "x", None: ["cells too many"]}
     with pytest.raises(VeniceRequestError) as caught:
         VideoRequest.of(row, lenght=5)
     assert caught.value.fields == dict.fromkeys(("None", "lenght", "promt"), "unknown field")
     assert "extra_body" in str(caught.value)
-    assert "aspect_ratio" in str(caught.value)
+    assert "'promt' (did you mean 'prompt'?)" in str(caught.value)
+    assert "None (a row of the table has more cells than the table has columns)" in str(caught.value)
 
 
 def test_a_row_of_a_csv_file_is_a_request() -> None:
@@ -243,7 +244,8 @@ def test_one_picture_cannot_be_two() -> None:
 
 @pytest.mark.parametrize("value", [5, "wan", ["wan"]])
 def test_a_request_is_a_mapping(value: Any) -> None:
-    with pytest.raises(VeniceRequestError, match=f"request is {type(value).__name__}"):
+    shown = "the text 'wan'" if value == "wan" else type(value).__name__
+    with pytest.raises(VeniceRequestError, match=f"request is {shown}"):
         VideoRequest.of(value)
 
 
@@ -276,11 +278,14 @@ def test_extra_body_is_sent_as_it_is() -> None:
 
 
 def test_what_may_price_is_in_the_quote_and_all_else_but_that_is_queued() -> None:
-    values: dict[str, Any] = {name: "5" for name in REQUEST_FIELDS if name not in ("audio", "consents", "extra_body")}
-    request = VideoRequest(audio=True, consents={"a": 1}, extra_body={"target_fps": 60}, **values)
+    others = ("audio", "consents", "extra_body", "labels")
+    values: dict[str, Any] = {name: "5" for name in REQUEST_FIELDS if name not in others}
+    request = VideoRequest(audio=True, consents={"a": 1}, extra_body={"target_fps": 60}, labels={"id": 7}, **values)
     assert set(request.to_quote_body()) == {*QUOTE_FIELDS, "target_fps"}
     assert "bitrate_mode" not in request.to_quote_body()
-    assert set(request.to_body()) == {*REQUEST_FIELDS, "target_fps"} - {"extra_body", "reference_video_total_duration"}
+    assert set(request.to_body()) == {*REQUEST_FIELDS, "target_fps"} - {
+        *("extra_body", "reference_video_total_duration", "labels")
+    }
     # Fields that cannot price: texts, seeds, attestations, and media other than the clip to work on.
     left_out = set(request.to_body()) - set(request.to_quote_body())
     assert left_out - {name for name in left_out if name.endswith(("_url", "_urls"))} == {

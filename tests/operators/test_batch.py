@@ -63,7 +63,7 @@ def test_one_that_fails_does_not_hide_the_others(
 ) -> None:
     tries = Tries()
     task = batch(tmp_path, "a", "[simulate: fail] b", "c", deferrable=deferrable, manifest=True)
-    with pytest.raises(AirflowFailException, match=r"1 of 3 clips failed, 2 are stored.* request\[1\]"):
+    with pytest.raises(AirflowFailException, match=r"3 clips: 2 stored, 1 failed.* request\[1\]"):
         run_task(task, tries)
     assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "02.mp4"}
     assert json.loads((tmp_path / "01.mp4.json").read_text())["status"] == "failed"
@@ -72,11 +72,11 @@ def test_one_that_fails_does_not_hide_the_others(
     assert "Video generation failed" in results[1]["error"]
     assert results[1]["job"]["queue_id"] == venice_simulator.journal.charges[1].queue_id
     # A retry, which Airflow would not make, pays nothing; a clear asks Venice once more, and buys the one again.
-    with pytest.raises(AirflowFailException, match="1 of 3"):
+    with pytest.raises(AirflowFailException, match="3 clips: 2 stored, 1 failed"):
         run_task(task, tries)
     assert len(venice_simulator.journal.charges) == 3
     tries.clear()
-    with pytest.raises(AirflowFailException, match="1 of 3"):
+    with pytest.raises(AirflowFailException, match="3 clips: 2 stored, 1 failed"):
         run_task(task, tries)
     assert prompts_paid(venice_simulator)[3:] == ["[simulate: fail] b"]
 
@@ -104,7 +104,7 @@ def test_nothing_more_is_bought_while_one_is_in_doubt(tmp_path: Path, venice_sim
     task = batch(tmp_path, "a", "b", "c")
     for _ in range(2):
         with pytest.raises(
-            AirflowFailException, match=r"request\[1\].*may have been accepted.*request\[2\]: not submitted"
+            AirflowFailException, match=r'request\[1\] "b".*may have been accepted.*request\[2\] "c": not submitted'
         ):
             run_task(task, tries)
     assert (tmp_path / "00.mp4").exists()
@@ -138,7 +138,7 @@ def test_a_doubt_is_reported_before_the_wait_and_what_is_left_with_it(
     with pytest.raises(TaskDeferred):
         task.execute(context_of(task, tries))
     log = capsys.readouterr().out
-    assert "request[1]: a submission" in log
+    assert 'request[1] "b": a submission' in log
     assert "may have been accepted and charged" in log
     assert "Not submitted: request[2], because another submission is in doubt" in log
     assert [result["status"] for result in tries.xcoms["venice_results"]] == ["queued", "doubt", "failed"]
@@ -190,8 +190,8 @@ def test_what_is_wrong_in_one_is_told_before_any_is_bought(tmp_path: Path, venic
     ("output_path", "problem"),
     [
         ("/clips/x.mp4", r"put \{index\} into"),
-        (["/clips/x.mp4"], "1 different paths for 2 clips"),
-        (["/clips/x.mp4", "/clips/x.mp4"], "1 different paths for 2 clips"),
+        (["/clips/x.mp4"], "1 path for 2 clips"),
+        (["/clips/x.mp4", "/clips/x.mp4"], r"request\[1\] .*'/clips/x.mp4' is that of request\[0\] too"),
     ],
 )
 def test_every_clip_needs_a_path_of_its_own(
@@ -199,7 +199,7 @@ def test_every_clip_needs_a_path_of_its_own(
 ) -> None:
     with pytest.raises(AirflowFailException, match=problem):
         run_task(batch(tmp_path, "a", "b", output_path=output_path))
-    assert len(venice_simulator.journal) == 0
+    assert venice_simulator.journal.charges == []
 
 
 def test_a_path_that_is_taken_is_told_before_any_is_bought(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
@@ -242,7 +242,7 @@ def test_a_retry_goes_on_where_the_way_to_venice_was_lost(
 ) -> None:
     tries, task = Tries(), batch(tmp_path, "a", "b", "c", "d")
     venice_simulator.fail("queue", status=402, match='"c"', times=2)  # then, and after the wait for the others
-    with pytest.raises(AirflowFailException, match=r"request\[3\]: not submitted, because request\[2\] failed"):
+    with pytest.raises(AirflowFailException, match=r'request\[3\] "d": not submitted, because request\[2\] "c"'):
         run_task(task, tries)
     venice_simulator.fail("models", status=503, times=5)
     with pytest.raises(VideoBatchError) as caught:

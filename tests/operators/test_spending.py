@@ -22,7 +22,8 @@ pytestmark = pytest.mark.usefixtures("venice_connection")
 
 def generate(folder: Path, **arguments: Any) -> VeniceGenerateVideoOperator:
     return VeniceGenerateVideoOperator(
-        task_id="generate", **{**TEXT, "output_path": f"{folder}/clip-{{index}}.mp4", **arguments}
+        task_id="generate",
+        **{**TEXT, "output_path": f"{folder}/clip{'-{index}' if 'request' in arguments else ''}.mp4", **arguments},
     )
 
 

@@ -2,14 +2,159 @@
 
 from __future__ import annotations
 
-from tests.mistakes.row import BEFORE, Mistake
+from typing import Any
+
+from tests.mistakes.row import BEFORE, Mistake, Scene
+
+
+def _wrong(what: str, message: str, **arguments: Any) -> Mistake:
+    """Return a row for arguments of the request that are refused before payment."""
+    return Mistake(what, BEFORE, lambda scene: scene.generate(**arguments), message)
+
+
+def _no_price(scene: Scene) -> object:
+    scene.simulator.fail("quote", status=400, body={"error": "Invalid duration"}, times=None)
+    return scene.generate(max_cost=1)
+
 
 ROWS = (
-    Mistake(
+    _wrong(
         "A model that does not exist",
-        BEFORE,
-        lambda scene: scene.generate(model="wan-2-7-text-to-vidoe"),
         "model 'wan-2-7-text-to-vidoe' is not a video model of this account; did you mean wan-2-7-text-to-video or "
         "wan-2.6-text-to-video or wan-2.2-a14b-text-to-video?",
+        model="wan-2-7-text-to-vidoe",
+    ),
+    _wrong(
+        "No model",
+        "the video request is not valid: model is missing; name a video model such as 'wan-2-7-text-to-video'",
+        model=None,
+    ),
+    _wrong(
+        "No prompt",
+        "model 'wan-2-7-text-to-video' does not accept this request: prompt is missing; text-to-video models need one",
+        prompt=None,
+    ),
+    _wrong(
+        "No duration",
+        "model 'wan-2-7-text-to-video' does not accept this request: duration is missing; allowed are 5s, 10s, 15s",
+        duration=None,
+    ),
+    _wrong(
+        "A duration that the model does not have",
+        "model 'wan-2-7-text-to-video' does not accept this request: duration is '7s'; allowed are 5s, 10s, 15s",
+        duration=7,
+    ),
+    _wrong(
+        "A duration with a unit in words",
+        "model 'wan-2-7-text-to-video' does not accept this request: duration is '5 seconds'; allowed are 5s, 10s, 15s",
+        duration="5 seconds",
+    ),
+    _wrong(
+        "A duration of half a second",
+        "the video request is not valid: duration takes whole seconds above zero such as 5 or '5s', not 0.5",
+        duration=0.5,
+    ),
+    _wrong(
+        "An aspect ratio with a slash",
+        "model 'wan-2-7-text-to-video' does not accept this request: aspect_ratio is '16/9'; allowed are "
+        "16:9, 9:16, 1:1",
+        aspect_ratio="16/9",
+    ),
+    _wrong(
+        "A resolution that the model does not have",
+        "model 'wan-2-7-text-to-video' does not accept this request: resolution is '8k'; allowed are 720p, 1080p",
+        resolution="8k",
+    ),
+    _wrong(
+        "A sound track that the model always has is turned off",
+        "model 'wan-2-7-text-to-video' does not accept this request: audio is False; this model always has "
+        "a sound track; leave the field out",
+        audio=False,
+    ),
+    _wrong(
+        "``audio`` is neither true nor false",
+        "the video request is not valid: audio takes true or false, not 'maybe'",
+        audio="maybe",
+    ),
+    _wrong(
+        "A seed that is no number", "the video request is not valid: seed takes a number, not 'lucky'", seed="lucky"
+    ),
+    _wrong("A seed of half a number", "the video request is not valid: seed takes a whole number, not 1.5", seed=1.5),
+    _wrong(
+        "A prompt that is too long",
+        "model 'wan-2-7-text-to-video' does not accept this request: prompt has 2501 characters; at most "
+        "2500 are allowed",
+        prompt="x" * 2501,
+    ),
+    _wrong(
+        "A prompt that is a list",
+        "the video request is not valid: prompt takes a string, not ['a', 'b']",
+        prompt=["a", "b"],
+    ),
+    _wrong(
+        "A template that renders a missing prompt",
+        "the video request is not valid: prompt is 'None', which a template renders for a missing value; "
+        "give the template a default value, or leave the field out",
+        prompt="None",
+    ),
+    _wrong(
+        "A misspelt field of a mapping",
+        "unknown field in the video request: 'promt' (did you mean 'prompt'?). To keep columns of your own "
+        "with the clip, give the operator label_fields=('promt',); to leave them out, ignore_fields. What "
+        "Venice takes beyond the fields of VideoRequest goes into extra_body",
+        request={"promt": "a"},
+    ),
+    _wrong(
+        "``image`` and ``image_url`` at once",
+        "image and image_url are the same field; give one of them",
+        image="a.png",
+        image_url="b.png",
+    ),
+    _wrong(
+        "An image for a text-to-video model",
+        "model 'wan-2-7-text-to-video' does not accept this request: image_url is given, but this is a "
+        "text-to-video model; choose an image-to-video one",
+        image="https://example.com/a.png",
+    ),
+    _wrong(
+        "An image-to-video model without an image",
+        "model 'wan-2-7-image-to-video' does not accept this request: image_url is missing; an "
+        "image-to-video model needs an image to start from",
+        model="wan-2-7-image-to-video",
+    ),
+    _wrong(
+        "``extra_body`` is a text",
+        "the video request is not valid: extra_body takes a mapping, not '{}'",
+        extra_body="{}",
+    ),
+    _wrong(
+        "``extra_body`` has a field of its own argument",
+        "the video request is not valid: extra_body has 'seed', which is a field of its own; set seed= instead",
+        extra_body={"seed": 7},
+    ),
+    _wrong(
+        "``reference_image_urls`` has too many",
+        "the video request is not valid: reference_image_urls takes at most 30 entries, not 31",
+        reference_image_urls=["https://example.com/a.png"] * 31,
+    ),
+    Mistake(
+        "``max_cost`` is below the price",
+        BEFORE,
+        lambda scene: scene.generate(max_cost="0.30"),
+        "the clip costs $0.35, which is above max_cost=$0.30; nothing was queued. Raise max_cost, or "
+        "choose a shorter clip, a lower resolution or another model",
+    ),
+    Mistake(
+        "``min_balance`` would not be left",
+        BEFORE,
+        lambda scene: scene.generate(min_balance=99.9),
+        "the clip costs $0.35 of a balance of $100.00, which leaves less than min_balance=$99.90; nothing "
+        "was queued. Top up the account, or lower min_balance",
+    ),
+    Mistake(
+        "Venice refuses to price the request, and ``max_cost`` is set",
+        BEFORE,
+        _no_price,
+        "Venice gives no price, and nothing is queued without one: Venice answered HTTP 400: Invalid duration",
     ),
 )
