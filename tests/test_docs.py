@@ -74,7 +74,9 @@ def test_the_errors_page_has_every_error() -> None:
     assert set(table(section(page("errors"), "What each one means"))) == errors
 
 
-@pytest.mark.parametrize(("title", "keys"), [("Quote", names(VideoQuote)), ("Download", {*names(StoredVideo), "job"})])
+@pytest.mark.parametrize(
+    ("title", "keys"), [("Quote", names(VideoQuote)), ("Download", {*names(StoredVideo), "job", "labels"})]
+)
 def test_the_operators_page_has_every_key_that_is_returned(title: str, keys: set[str]) -> None:
     assert set(table(section(page("operators"), title))) == keys
 

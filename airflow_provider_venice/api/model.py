@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -275,9 +276,9 @@ _JOB_FIELDS = {
 
 
 @dataclass(frozen=True)
-class GeneratedImage:
+class GeneratedImage(PlainObject):
     """
-    One generated image.
+    One generated image. As a dictionary, such as an XCom of it, it has ``media_type`` and ``data_url``.
 
     :param data: the image's bytes.
     :param media_type: its MIME type, such as ``image/webp``.
@@ -285,6 +286,11 @@ class GeneratedImage:
 
     data: bytes = field(repr=False)
     media_type: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``media_type`` and ``data_url``, which every media field of a request takes."""
+        encoded = base64.b64encode(self.data).decode("ascii")
+        return {"media_type": self.media_type, "data_url": f"data:{self.media_type};base64,{encoded}"}
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class VideoRequestOperator(VeniceOperator):
 
     :param request: a ``VideoRequest`` or a mapping of its fields. (templated)
     :param max_cost: most US dollars to spend; above it the task fails before anything is queued. (templated)
-    :param min_balance: least US dollars that must be left on the account afterwards. (templated)
+    :param min_balance: least US dollars that must be left on the account afterwards. Tasks that run at once do not see
+        each other. (templated)
     :param label_fields: columns of ``request`` that Venice is not sent, and that are kept with the clip as ``labels``.
     :param ignore_fields: columns of ``request`` that are left out.
     """

@@ -261,8 +261,8 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
     :param request: a ``VideoRequest``, a mapping of its fields, or a list of these. (templated)
     :param output_path: where the clip goes: a local path or any ``ObjectStoragePath`` or its URL, such as
         ``s3://aws_default@bucket/clip.mp4``. For a list of requests a list of as many paths, or one with
-        ``{index}`` in it, or ``{index:04}``: the request's place in the list, from 0. It is reserved before anything
-        is bought: no two tasks buy for one path. (templated)
+        ``{index}`` in it, or ``{index:04}``: the request's place in the list, from 0; without a list
+        the map index. It is reserved before anything is bought: no two tasks buy for one path. (templated)
     :param overwrite: whether a file that is already there may be replaced.
     :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
     :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,

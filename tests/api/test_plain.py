@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from airflow.sdk.serde import deserialize, serialize
 
-from airflow_provider_venice.api.model import VideoJob, VideoMetadata, VideoModel, VideoQuote
+from airflow_provider_venice.api.media import resolve_media
+from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMetadata, VideoModel, VideoQuote
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.plain import PlainObject
 from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.storage import StoredVideo
+from airflow_provider_venice.storage import StoredVideo, read_media
 
 METADATA = VideoMetadata(duration=5.0, resolution="1280x720")
 LINK = "https://venice.example/share/read/s3cr3t"
@@ -29,6 +30,7 @@ OBJECTS: list[PlainObject] = [
     VideoModel("m", durations=("5s", "10s"), pricing={"usd": [Decimal("0.35")]}),
     VideoRequest(model="m", prompt="a", image_url=Path("/media/a.png"), elements=[{"frontal_image_url": "b.png"}]),
     StoredVideo("/clips/a.mp4", 3, "abc", METADATA),
+    GeneratedImage(b"\x89PNG\r\n\x1a\n0123", "image/png"),
 ]
 
 
@@ -57,6 +59,12 @@ def test_it_is_an_object_all_the_same(value: PlainObject) -> None:
         value["a"] = 1
     with refused:
         value.clear()
+
+
+def test_a_generated_image_becomes_the_first_frame_of_another_task() -> None:
+    stored: Any = deserialize(serialize(GeneratedImage(b"\x89PNG\r\n\x1a\n0123", "image/png")))
+    body = VideoRequest(model="m", image_url=stored["data_url"]).to_body()
+    assert resolve_media(body, read_media)["image_url"] == stored["data_url"]
 
 
 def test_what_is_not_stored_counts_for_equality() -> None:

@@ -103,7 +103,7 @@ class TestQueue:
                 ["duration is '7s'; allowed are 5s", "resolution is '8k'", "aspect_ratio is '2:1'", "prompt has 99999"],
             ),
             ({"model": "wan-2-7-image-to-video"}, ["image_url is missing"]),
-            ({"duration": "soon", "style": "noir"}, ["unknown field(s) style"]),
+            ({"duration": "soon", "style": "noir"}, ["unknown field in the video request: 'style'"]),
             ({"max_cost": 0.1}, ["nothing was queued"]),
         ],
         ids=["model", "fields", "image", "unknown", "budget"],
