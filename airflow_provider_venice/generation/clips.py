@@ -15,7 +15,6 @@ from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
-    VeniceAPIError,
     VeniceError,
     VideoBatchError,
     VideoGenerationError,
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 #: How many failures a message lists.
 _MOST_LISTED = 10
-
-#: Refusals that are about the one request; any other would meet the next one as well.
-_OF_ONE_REQUEST = (400, 404, 409, 410, 413, 422)
 
 
 @dataclass
@@ -151,11 +147,6 @@ def _fate(clip: Clip) -> str:
         entry = clip.submission.entry
         return "failed" if clip.job is not None or (entry is not None and entry.job is not None) else "not bought"
     return "stored" if clip.stored is not None else "missing" if clip.job is None else clip.job.status
-
-
-def is_of_one_request(error: Exception) -> bool:
-    """Whether Venice has refused the one request; another may be accepted."""
-    return isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST and not error.can_heal
 
 
 def can_heal(error: Exception) -> bool:

@@ -11,23 +11,13 @@ from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.model import VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError
-from airflow_provider_venice.generation.clips import is_of_one_request
+from airflow_provider_venice.generation.findings import Findings, is_of_one_request
 
 if TYPE_CHECKING:
-    from airflow_provider_venice.generation.checks import Findings
-    from airflow_provider_venice.generation.clips import Clip
-    from airflow_provider_venice.generation.terms import Terms
     from airflow_provider_venice.hooks.venice import VeniceHook
 
 #: After how many refused quotes no other price is asked for.
 _MOST_REFUSED = 5
-
-
-def quote_requests(hook: VeniceHook, requests: Sequence[VideoRequest]) -> list[VideoQuote]:
-    """Return the price of each request; those that differ in nothing that prices them take one quote."""
-    priced_by = [json.dumps(request.to_quote_body(), sort_keys=True, default=repr) for request in requests]
-    quotes = {body: hook.quote(request) for body, request in dict(zip(priced_by, requests, strict=True)).items()}
-    return [quotes[body] for body in priced_by]
 
 
 def check_budget(
@@ -48,42 +38,45 @@ def check_budget(
     budget.check(sum((quote.estimated_cost for quote in quotes), Decimal(0)), what, balance, spent)
 
 
-def price_clips(
-    clips: Sequence[Clip], terms: Terms, hook: VeniceHook, findings: Findings, log: Any
+def price_requests(
+    requests: Mapping[int, VideoRequest], hook: VeniceHook, findings: Findings, *, needs_price: bool, log: Any
 ) -> dict[int, VideoQuote]:
     """
-    Return the price of each clip that has a request, by its ``id()``.
+    Return the price of each request by its place; those that differ in nothing that prices them take one quote.
 
-    Where no budget needs it, a price that Venice does not give is missing. Else that is a finding, or is raised where
-    it would meet any other request as well.
-
-    :param clips: those that are to be bought.
+    :param requests: those to price, by their places.
+    :param findings: gets what Venice refuses to price, where ``needs_price``.
+    :param needs_price: whether a missing price is an error; else it is logged.
+    :raises VeniceError: when no price comes, for a reason that would meet any other request as well.
     """
     quotes: dict[int, VideoQuote] = {}
     known: dict[str, VideoQuote | VeniceError] = {}
-    for clip in clips:
-        if clip.request is None or findings.has(clip):
-            continue
-        body = json.dumps(clip.request.to_quote_body(), sort_keys=True, default=repr)
+    for position, request in requests.items():
+        body = json.dumps(request.to_quote_body(), sort_keys=True, default=repr)
         if body not in known:
-            try:
-                known[body] = hook.quote(clip.request)
-            except VeniceError as error:
-                known[body] = error
+            known[body] = _quote(hook, request, needs_price=needs_price)
         answer = known[body]
         if isinstance(answer, VideoQuote):
-            quotes[id(clip)] = answer
+            quotes[position] = answer
             continue
-        if terms.budget.needs_price:
-            answer.args = (f"Venice gives no price, and nothing is queued without one: {answer}",)
-            with findings.about(clip):
+        if needs_price:
+            with findings.about(position):
                 raise answer
         else:
-            log.warning("The price of %s is not known, and no budget is set: %s", clip.submission, answer)
+            log.warning("%s", answer)
         if not is_of_one_request(answer) or _count_refused(known) >= _MOST_REFUSED:
             # The next would be refused as well; and more than 20 refusals in 30 seconds bring a block.
             break
     return quotes
+
+
+def _quote(hook: VeniceHook, request: VideoRequest, *, needs_price: bool) -> VideoQuote | VeniceError:
+    try:
+        return hook.quote(request)
+    except VeniceError as error:
+        consequence = "nothing is queued without one" if needs_price else "no budget is set that needs one"
+        error.args = (f"Venice gives no price, and {consequence}: {error}",)
+        return error
 
 
 def _count_refused(known: Mapping[str, VideoQuote | VeniceError]) -> int:

@@ -30,10 +30,11 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
 )
 from airflow_provider_venice.generation import pricing
-from airflow_provider_venice.generation.checks import Findings, check_requests
-from airflow_provider_venice.generation.clips import Clip, can_heal, describe_clips, is_of_one_request, raise_failures
+from airflow_provider_venice.generation.checks import check_requests
+from airflow_provider_venice.generation.clips import Clip, can_heal, describe_clips, raise_failures
 from airflow_provider_venice.generation.deferral import defer_for_rate_limit, defer_until_completed
 from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
+from airflow_provider_venice.generation.findings import Findings, is_of_one_request
 from airflow_provider_venice.generation.submission import NotNoted, Submission
 from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.hooks.failures import TAKEN_UP, told_how_to_collect
@@ -212,11 +213,18 @@ class GenerationRun:
 
     def _check(self, clips: Sequence[Clip]) -> list[Decimal | None]:
         """Return the prices of the requests, all of them checked, before the first is bought."""
-        findings = Findings(self._clips, is_list=self._terms.is_list)
+        findings = Findings(self._terms.requests, is_list=self._terms.is_list)
         check_requests(clips, self._terms, self._hook, findings, self._log)
-        quotes = pricing.price_clips(clips, self._terms, self._hook, findings, self._log)
+        places = [clip.submission.position for clip in clips]
+        valid = {
+            place: clip.request
+            for place, clip in zip(places, clips, strict=True)
+            if clip.request is not None and not findings.has(place)
+        }
+        needs_price = self._terms.budget.needs_price
+        quotes = pricing.price_requests(valid, self._hook, findings, needs_price=needs_price, log=self._log)
         findings.raise_all(self._check_budget(quotes))
-        return [quotes[id(clip)].estimated_cost if id(clip) in quotes else None for clip in clips]
+        return [quotes[place].estimated_cost if place in quotes else None for place in places]
 
     def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
         """Return what the budget has against the prices."""
@@ -224,7 +232,8 @@ class GenerationRun:
             return None
         prices = {key: quote.estimated_cost for key, quote in quotes.items()}
         highest = max(prices.values())
-        spent = sum((clip.submission.charged(prices.get(id(clip), highest)) for clip in self._clips), Decimal(0))
+        submissions = [clip.submission for clip in self._clips]
+        spent = sum((one.charged(prices.get(one.position, highest)) for one in submissions), Decimal(0))
         what = f"the batch of {len(self._clips)} clips" if self._terms.is_list else "the clip"
         try:
             pricing.check_budget(self._terms.budget, self._hook, list(quotes.values()), what, spent)
@@ -236,10 +245,10 @@ class GenerationRun:
         """Reserve the targets of all, before the first is bought; on failure, of none."""
         if self._terms.delivery is None:
             return
-        findings = Findings(self._clips, is_list=self._terms.is_list)
+        findings = Findings(self._terms.requests, is_list=self._terms.is_list)
         try:
             for clip in clips:
-                with findings.about(clip):
+                with findings.about(clip.submission.position):
                     self._terms.delivery.reserve(clip.target, clip.owner)
             findings.raise_all()
         except Exception:

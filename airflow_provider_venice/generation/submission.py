@@ -29,6 +29,7 @@ from airflow_provider_venice.exceptions import (
     VeniceRequestError,
     VideoGenerationError,
 )
+from airflow_provider_venice.generation.findings import request_name
 from airflow_provider_venice.generation.ledger import Entry, Ledger
 from airflow_provider_venice.generation.terms import Terms
 
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
-
-
-#: Characters of a prompt that tell a request from the others of its list.
-_MOST_SHOWN = 30
 
 
 class NotNoted(VeniceError):
@@ -74,6 +71,7 @@ class Submission:
         self._hook = hook
         self._given = terms.requests[position]
         self._log = log
+        self.position = position
         #: Which of the requests it is, for messages.
         self.place = f"request[{position}]" if terms.is_list else "the clip"
         self.ledger = Ledger(context, position if terms.is_list else None)
@@ -81,8 +79,7 @@ class Submission:
         self.entry: Entry | None = None
 
     def __str__(self) -> str:
-        beginning = _beginning(self._given) if self._terms.is_list else ""
-        return f"{self.place} {beginning}" if beginning else self.place
+        return request_name(self.position, self._given) if self._terms.is_list else self.place
 
     @property
     def labels(self) -> Mapping[str, Any] | None:
@@ -313,12 +310,3 @@ class Submission:
             raise NotNoted(bought, error) from error
         self._hook.announce(bought)
         return bought
-
-
-def _beginning(request: Any) -> str:
-    """Return the beginning of a request's prompt in quotation marks, for messages; an empty text where it has none."""
-    prompt = request.get("prompt") if isinstance(request, Mapping) else None
-    if not isinstance(prompt, str) or not prompt.strip():
-        return ""
-    line = " ".join(prompt.split())
-    return f'"{line}"' if len(line) <= _MOST_SHOWN else f'"{line[:_MOST_SHOWN].rstrip()}…"'

@@ -17,6 +17,7 @@ from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestO
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_venice.api.model import VideoQuote
     from airflow_provider_venice.generation.run import GenerationRun
 
 #: States in which a task may be about to submit.
@@ -40,11 +41,7 @@ class VeniceQuoteVideoOperator(VideoRequestOperator):
         from airflow_provider_venice.hooks.failures import final_failures
 
         with final_failures():
-            requests = [self.video_request(request) for request in self.requests]
-            quotes = pricing.quote_requests(self.hook, requests)
-            for request, quote in zip(requests, quotes, strict=True):
-                duration = request.duration or "its own length"
-                self.log.info("%s, %s: %s", request.model, duration, dollars(quote.estimated_cost))
+            quotes = self._quotes()
             what = f"the batch of {len(quotes)} clips" if self.is_batch else "the clip"
             pricing.check_budget(self.budget, self.hook, quotes, what)
         if not self.is_batch:
@@ -52,6 +49,22 @@ class VeniceQuoteVideoOperator(VideoRequestOperator):
         total = sum((quote.estimated_cost for quote in quotes), Decimal(0))
         self.log.info("%d clips cost %s in all", len(quotes), dollars(total))
         return {"quotes": [quote.to_dict() for quote in quotes], "total_cost": float(total), "currency": "USD"}
+
+    def _quotes(self) -> list[VideoQuote]:
+        """Return the price of each request; of a list, an error names all that are wrong."""
+        from airflow_provider_venice.generation import pricing
+        from airflow_provider_venice.generation.findings import Findings
+
+        findings, requests = Findings(self.requests, is_list=self.is_batch), {}
+        for position, given in enumerate(self.requests):
+            with findings.about(position):
+                requests[position] = self.video_request(given)
+        quotes = pricing.price_requests(requests, self.hook, findings, needs_price=True, log=self.log)
+        findings.raise_all()
+        for position, quote in quotes.items():
+            duration = requests[position].duration or "its own length"
+            self.log.info("%s, %s: %s", requests[position].model, duration, dollars(quote.estimated_cost))
+        return list(quotes.values())
 
 
 class VideoQueueingOperator(VideoRequestOperator):

@@ -8,10 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 
-from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceRequestError
-from airflow_provider_venice.generation import pricing
-from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.video import VeniceQueueVideoOperator, VeniceQuoteVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.running import run_task
@@ -95,8 +92,9 @@ def test_requests_that_differ_in_what_may_price_take_a_quote_each(venice_simulat
         {"extra_body": {"target_fps": 60}},
         {"prompt": "p"},
     ]
-    quotes = pricing.quote_requests(VeniceHook(), [VideoRequest.of({**UPSCALE, **change}) for change in changes])
-    assert [float(quote.estimated_cost) for quote in quotes] == [0.2, 0.4, 0.4, 0.2]
+    rows = [{**UPSCALE, **change} for change in changes]
+    quotes = run_task(VeniceQuoteVideoOperator(task_id="quote", request=rows))["quotes"]
+    assert [quote["estimated_cost"] for quote in quotes] == [0.2, 0.4, 0.4, 0.2]
     assert len(venice_simulator.journal.calls("quote")) == 2
 
 

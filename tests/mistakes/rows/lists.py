@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from airflow_provider_venice.operators.video import VeniceQuoteVideoOperator
 from airflow_provider_venice.reservations import Owner, reserve
-from tests.mistakes.row import AFTER, BEFORE, PARSED, Mistake, Scene
+from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
 
 
 def _list(scene: Scene, *rows: Any, **arguments: Any) -> object:
@@ -35,6 +36,11 @@ def _dear_and_wrong(scene: Scene) -> object:
 def _refused_by_the_quote(scene: Scene) -> object:
     scene.simulator.fail("quote", match="9:16", status=400, body={"error": "Invalid aspect_ratio"}, times=None)
     return _list(scene, {"prompt": "a"}, {"prompt": "b", "aspect_ratio": "9:16"}, max_cost=9)
+
+
+def _quote_list(scene: Scene) -> object:
+    rows = [{"prompt": "a"}, {"prompt": "b", "seed": "x"}, {"prompt": "c", "note": "y"}]
+    return VeniceQuoteVideoOperator(task_id="quote", model=TEXT["model"], duration=5, request=rows)
 
 
 def _table(scene: Scene) -> object:
@@ -164,6 +170,16 @@ ROWS = (
         lambda scene: _list(scene, {"prompt": "a"}, {"prompt": "b"}, max_cost=0.5),
         "the batch of 2 clips costs $0.70, which is above max_cost=$0.50; nothing was queued. Raise "
         "max_cost, or choose a shorter clip, a lower resolution or another model",
+    ),
+    Mistake(
+        "Rows of a list that is to be priced are wrong",
+        BEFORE,
+        _quote_list,
+        "2 of 3 requests are wrong, and none is queued:\n"
+        "request[1] \"b\": the video request is not valid: seed takes a number, not 'x'\n"
+        "request[2] \"c\": unknown field in the video request: 'note'. To keep columns of your own with "
+        "the clip, give the operator label_fields=('note',); to leave them out, ignore_fields. What Venice "
+        "takes beyond the fields of VideoRequest goes into extra_body",
     ),
     Mistake(
         "A column of a table is no field of a request",
