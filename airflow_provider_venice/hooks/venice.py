@@ -20,7 +20,7 @@ from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMod
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import Confirmation, Watch, refuses_key
 from airflow_provider_venice.api.request import VideoRequest
-from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError
+from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, sealing
 from airflow_provider_venice.hooks.connections import async_settings, reading_again
 from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, told_how_to_collect
@@ -149,7 +149,11 @@ class VeniceHook(BaseHook):
         wanted = VideoRequest.of(request, **fields)
         send = self.prepare(wanted)
         described, cost = wanted.describe(), self._price(wanted)
-        job = dataclasses.replace(send(None), request=described, estimated_cost=cost, labels=wanted.labels)
+        try:
+            job = dataclasses.replace(send(None), request=described, estimated_cost=cost, labels=wanted.labels)
+        except VeniceAmbiguousSubmission as error:
+            error.args = (f"{error}. Its price is {'not known' if cost is None else dollars(cost)}",)
+            raise
         self.announce(job)
         with contextlib.suppress(Exception):
             # Invariant: a paid job is returned, whatever fails here.

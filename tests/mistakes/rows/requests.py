@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.mistakes.row import BEFORE, Mistake, Scene
+from tests.mistakes.row import AFTER, BEFORE, TEXT, Mistake, Scene
 
 
 def _wrong(what: str, message: str, **arguments: Any) -> Mistake:
@@ -15,6 +15,31 @@ def _wrong(what: str, message: str, **arguments: Any) -> Mistake:
 def _no_price(scene: Scene) -> object:
     scene.simulator.fail("quote", status=400, body={"error": "Invalid duration"}, times=None)
     return scene.generate(max_cost=1)
+
+
+def _hook_in_doubt(scene: Scene) -> object:
+    scene.simulator.fail("queue", status=503)
+    return lambda: scene.hook.queue(TEXT)
+
+
+def _refused(scene: Scene) -> object:
+    scene.simulator.fail("queue", status=422, body={"error": "Blocked", "suggested_prompt": "a calm sea"})
+    return scene.generate()
+
+
+def _in_doubt(scene: Scene) -> object:
+    scene.simulator.fail("queue", drop_after=True)
+    return scene.generate()
+
+
+def _fails(scene: Scene) -> object:
+    return scene.generate(prompt="[simulate: fail] a boat")
+
+
+def _refunded(scene: Scene) -> object:
+    body = {"error": {"message": "upstream failed", "credits_refunded": True}}
+    scene.simulator.fail("retrieve", status=422, body=body, times=2)
+    return scene.generate()
 
 
 ROWS = (
@@ -150,6 +175,51 @@ ROWS = (
         lambda scene: scene.generate(min_balance=99.9),
         "the clip costs $0.35 of a balance of $100.00, which leaves less than min_balance=$99.90; nothing "
         "was queued. Top up the account, or lower min_balance",
+    ),
+    Mistake(
+        "Venice refuses the prompt",
+        BEFORE,
+        _refused,
+        "Venice answered HTTP 422: Blocked; suggested prompt: 'a calm sea'. Nothing was paid for it",
+    ),
+    Mistake(
+        "The answer to a submission is lost",
+        AFTER,
+        _in_doubt,
+        "a submission to model 'wan-2-7-text-to-video' of <time> UTC, for $0.35, may have been accepted "
+        "and charged, but no job id came back: POST /video/queue: no complete answer came back "
+        "(ConnectionError). It is not sent again by itself. Look at the usage page of the Venice account "
+        "for a charge at that time. If there is none, clear the task to submit it again; "
+        "on_ambiguous='resubmit' does that without asking",
+        bought=1,
+    ),
+    Mistake(
+        "A submission by the hook ends in a 503",
+        BEFORE,
+        _hook_in_doubt,
+        "the submission to model 'wan-2-7-text-to-video' of <time> UTC may have been accepted and charged, "
+        "but no job id came back (Venice answered HTTP 503: Simulated failure 503). It is not sent again "
+        "by itself. Look at the usage page of the Venice account for a charge at that time; if there is "
+        "none, run it again. Its price is $0.35",
+    ),
+    Mistake(
+        "The clip fails at Venice",
+        AFTER,
+        _fails,
+        "video job <queue id> (wan-2-7-text-to-video): Venice answered HTTP 400: Video generation failed. "
+        "It was bought for $0.35, and Venice has not said that the charge came back. A clear of the task "
+        "asks Venice once more and, if the clip has failed indeed, buys another one for about $0.35; "
+        "max_cost counts both",
+        bought=1,
+    ),
+    Mistake(
+        "The clip fails at Venice, which refunds it",
+        AFTER,
+        _refunded,
+        "video job <queue id> (wan-2-7-text-to-video): Venice answered HTTP 422: upstream failed; the "
+        "charge was refunded. Nothing was paid for it; a retry submits it anew",
+        bought=1,
+        is_retried=True,
     ),
     Mistake(
         "Venice refuses to price the request, and ``max_cost`` is set",
