@@ -47,6 +47,9 @@ _MOST_MONEY = 10**15
 #: Answers of ``/video/retrieve`` which say that the job has ended without a video to fetch.
 _JOB_ENDED = (400, 404, 410, 422)
 
+#: What a 404 means where nothing was asked for that could be missing.
+_WRONG_BASE = "check the connection's Base URL, which ends in /api/v1 for Venice"
+
 #: Seconds after its submission for which a job may be unknown to a part of the vendor's servers.
 _LAG = 60.0
 
@@ -251,7 +254,7 @@ def list_models(kind: str = "video") -> Call[list[VideoModel]]:
     """
 
     def parse(reply: Reply) -> list[VideoModel]:
-        entries = reply.json().get("data")
+        entries = reply.json(not_found=_WRONG_BASE).get("data")
         if not isinstance(entries, list):
             raise reply.unreadable("has no list of models in 'data'")
         models = []
@@ -268,7 +271,7 @@ def rate_limits() -> Call[dict[str, Any]]:
     """Read the key's tier, balances and limits per model: the cheap call that proves a key."""
 
     def parse(reply: Reply) -> dict[str, Any]:
-        data = reply.json().get("data")
+        data = reply.json(not_found=_WRONG_BASE).get("data")
         if not isinstance(data, dict):
             raise reply.unreadable("has no 'data'")
         return data
@@ -280,7 +283,7 @@ def balance() -> Call[dict[str, Any]]:
     """Read the account's balance."""
 
     def parse(reply: Reply) -> dict[str, Any]:
-        payload = reply.json()
+        payload = reply.json(not_found=_WRONG_BASE)
         if not isinstance(payload.get("balances"), dict):
             raise reply.unreadable("has no 'balances'")
         return dict(payload)

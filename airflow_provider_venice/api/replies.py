@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow_provider_venice.api.limits import RateLimit, read_rate_limit, retry_after
 from airflow_provider_venice.exceptions import (
@@ -22,6 +23,9 @@ _EXCERPT = 300
 
 #: An address in a foreign answer, even cut short: it may be a private link.
 _ADDRESS = re.compile(r"""(https?:)[\\/]+[^\s"'<>]*""")
+
+#: What of HTML is not for readers.
+_TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 #: Types under which storage servers deliver videos, beside ``video/*``.
 _MEDIA_TYPES = ("application/octet-stream", "binary/octet-stream", "application/mp4")
@@ -40,6 +44,15 @@ _ADVICE = {
     429: "the rate limit is reached; wait for its reset",
 }
 
+#: The same for a private link.
+_LINK_ADVICE = {
+    410: "it is used up, has expired or was revoked",
+    429: "it was fetched too often; wait for its reset",
+}
+
+#: Statuses that mean the same whoever in front of the API answers.
+_FOREIGN_ADVICE = (413, 429)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -49,11 +62,14 @@ class Head:
     :param status: HTTP status.
     :param headers: header values under lower-case names.
     :param received_at: epoch seconds, by our clock.
+    :param source: the base URL that it came from, for messages; empty for a private link. Whoever chooses the link
+        must not read through an error what is behind it: of such an answer only the status is shown.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     received_at: float
+    source: str = "Venice"
 
     @property
     def content_type(self) -> str:
@@ -93,14 +109,15 @@ class Reply:
     head: Head
     body: bytes | None = field(repr=False)
 
-    def json(self) -> Mapping[str, Any]:
+    def json(self, *, not_found: str | None = None) -> Mapping[str, Any]:
         """
         Return the object in the body of a success.
 
+        :param not_found: what to do about a 404, where it says nothing of a model or a job.
         :raises VeniceAPIError: when the status is an error.
         :raises VeniceResponseError: when the body is no JSON object.
         """
-        raise_for_status(self)
+        raise_for_status(self, not_found=not_found)
         payload = _parse(self.body)
         if not isinstance(payload, dict):
             raise self.unreadable("is not a JSON object")
@@ -114,20 +131,35 @@ class Reply:
 
     def unreadable(self, problem: str) -> VeniceResponseError:
         """Return the error for an answer that is not the API's."""
-        shown = "a video" if self.body is None else repr(_text(self.body))
+        status = self.head.status
+        if not self.head.source:
+            return VeniceResponseError(f"the answer of the private link (HTTP {status}) {problem}", status_code=status)
+        shown = "a video" if self.body is None else repr(self.text)
+        hint = "" if self.body is None or _parse(self.body) is not None else f"; {_foreign_hint(status)}"
         return VeniceResponseError(
-            f"the answer of Venice (HTTP {self.head.status}) {problem}: {shown}", status_code=self.head.status
+            f"the answer of {self.head.source} (HTTP {status}) {problem}: {shown}{hint}", status_code=status
         )
+
+    @property
+    def text(self) -> str:
+        """The beginning of the body, for a message: on one line, without the tags of HTML and without addresses."""
+        return _text(self.body)
 
 
 def raise_for_status(
-    reply: Reply, error_class: type[VeniceAPIError] | None = None, *, about: object = "", **fields: Any
+    reply: Reply,
+    error_class: type[VeniceAPIError] | None = None,
+    *,
+    about: object = "",
+    not_found: str | None = None,
+    **fields: Any,
 ) -> None:
     """
     Raise what an error status means; return for a success.
 
     :param error_class: the class for what is neither a rate limit nor a wish for consent.
     :param about: what was asked about, to begin the message with.
+    :param not_found: what to do about a 404.
     :param fields: further arguments of ``error_class``.
     :raises VeniceAPIError: for 4xx and 5xx, with everything that the server said.
     :raises VeniceResponseError: for a redirect, which the API never sends.
@@ -136,12 +168,14 @@ def raise_for_status(
     if status < 300:
         return
     if status < 400:
-        raise reply.unreadable("is a redirect; check the host in the connection")
+        raise reply.unreadable(f"is a redirect{_origin(reply.head.headers.get('location', ''))}")
+    if not reply.head.source:
+        _raise_for_link(status, reply.head, error_class, about=about, **fields)
     payload = _parse(reply.body)
     outer: Mapping[str, Any] = payload if isinstance(payload, dict) else {}
     error = outer.get("error")
     inner: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    said = _string(inner.get("message")) or _string(error) or _text(reply.body)
+    said = _string(inner.get("message")) or _string(error) or reply.text
 
     def either(name: str) -> Any:
         return inner.get(name, outer.get(name))
@@ -157,13 +191,29 @@ def raise_for_status(
     # Only the API's own code tells that nothing was accepted; a proxy knows nothing of that.
     refused = reply.is_api_error and known["error_code"] in _REFUSALS
     known["may_have_acted"] = False if refused else None
-    message = f"{about}: " * bool(about) + _message(status, said, known)
+    if reply.is_api_error:
+        told = _message(status, said, known, not_found)
+    else:
+        words = repr(said) if said else "without a reason"
+        told = f"HTTP {status} from {reply.head.source}, but not from the Venice API: {words}; {_foreign_hint(status)}"
+    message = f"{about}: " * bool(about) + told
     if status == 429:
         wait = retry_after(reply.head.headers, reply.head.received_at)
         raise VeniceRateLimitError(message, status, retry_after=wait, **known)
     if status == 409 and ("consent" in outer or known["error_code"] == "needs_consent"):
         raise _consent_error(message, status, outer, known)
     raise (error_class or VeniceAPIError)(message, status, **known, **fields)
+
+
+def _raise_for_link(
+    status: int, head: Head, error_class: type[VeniceAPIError] | None, *, about: object, **fields: Any
+) -> NoReturn:
+    """Raise what an error status of a private link means, with nothing of the answer but the status."""
+    advice = _LINK_ADVICE.get(status)
+    message = f"{about}: " * bool(about) + f"HTTP {status} from the private link" + (f"; {advice}" if advice else "")
+    if status == 429:
+        raise VeniceRateLimitError(message, status, retry_after=retry_after(head.headers, head.received_at))
+    raise (error_class or VeniceAPIError)(message, status, **fields)
 
 
 def _consent_error(
@@ -183,7 +233,18 @@ def _consent_error(
     )
 
 
-def _message(status: int, said: str | None, known: Mapping[str, Any]) -> str:
+def _foreign_hint(status: int) -> str:
+    """Return what to do about an answer that a proxy, a CDN or another server has given."""
+    if status >= 500 or status == 408:
+        return "a server in front of the API answers so, mostly for a short time"
+    advice = _ADVICE.get(status, "")
+    if status in _FOREIGN_ADVICE:
+        return advice
+    check = "check the connection's Base URL, which ends in /api/v1 for Venice, and any proxy before it"
+    return f"{advice}; {check}" if advice else check
+
+
+def _message(status: int, said: str | None, known: Mapping[str, Any], not_found: str | None) -> str:
     """One sentence with all that was said: what happened, why, what the server suggests, what to do."""
     parts = [f"Venice answered HTTP {status}: {_without_addresses(said) if said else 'without a reason'}"]
     if known["error_type"]:
@@ -198,6 +259,8 @@ def _message(status: int, said: str | None, known: Mapping[str, Any]) -> str:
         parts.append(f"suggested prompt: {known['suggested_prompt']!r}")
     if status in _ADVICE:
         parts.append(_ADVICE[status])
+    if status == 404 and not_found:
+        parts.append(not_found)
     return "; ".join(parts)
 
 
@@ -231,13 +294,23 @@ def _number(digits: str) -> int | Decimal | None:
 
 
 def _text(body: bytes | None) -> str:
-    """The beginning of an answer, for a message: on one line, and without addresses."""
-    text = " ".join((body or b"")[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return _without_addresses(text)[:_EXCERPT]
+    text = (body or b"")[: 8 * _EXCERPT].decode("utf-8", "replace")
+    if text.lstrip()[:1] == "<":
+        text = _TAG.sub(" ", text)
+    return _without_addresses(" ".join(text.split()))[:_EXCERPT]
 
 
 def _without_addresses(text: str) -> str:
     return _ADDRESS.sub(r"\1//…", text)
+
+
+def _origin(location: str) -> str:
+    """Return where a redirect leads, without path, query and user."""
+    try:
+        parts = urllib.parse.urlsplit(location)
+    except ValueError:
+        return ""
+    return f" to {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme and parts.netloc else ""
 
 
 def _string(value: Any) -> str | None:

@@ -20,13 +20,21 @@ from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
 from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
-from airflow_provider_venice.transport import policy
+from airflow_provider_venice.transport import errors, policy
 from airflow_provider_venice.transport.settings import Settings
 from airflow_provider_venice.transport.turns import Turns, Urgency
 
 T = TypeVar("T")
 
 _CHUNK = 1 << 16
+
+#: What means that there is no connection.
+_NOT_CONNECTED = (
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)
 
 
 class Account:
@@ -104,7 +112,7 @@ class AsyncTransport:
         headers = policy.headers(call)
         if not call.is_link:
             headers.update(self.settings.headers)
-        with _telling(call):
+        with _telling(call, self.settings):
             # A connection that was kept alive would leave a reset unexplained: see the blocking transport.
             async with contextlib.AsyncExitStack() as stack:
                 session = self._session
@@ -126,6 +134,7 @@ class AsyncTransport:
                     status=response.status,
                     headers={name.lower(): value for name, value in response.headers.items()},
                     received_at=time.time(),
+                    source=self.settings.source(call.path),
                 )
                 if call.media and head.is_media:
                     response.close()
@@ -201,22 +210,20 @@ async def shared_transport(settings: Settings) -> AsyncIterator[AsyncTransport]:
 
 
 @contextlib.contextmanager
-def _telling(call: Call[Any]) -> Iterator[None]:
+def _telling(call: Call[Any], settings: Settings) -> Iterator[None]:
     """Turn the failures of aiohttp into ours. Their own text may hold a private link."""
     try:
         yield
     except VeniceError:
         raise
-    except aiohttp.ClientHttpProxyError as error:
-        raise VeniceConnectionError(
-            f"{call}: the connection was never made (tunnel connection failed: {error.status})", sent=False
-        ) from None
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-        # Name, TCP, TLS: the connector has not handed out the connection, so no request has left.
-        raise VeniceConnectionError(
-            f"{call}: the connection was never made ({policy.cause_text(error)})", sent=False
-        ) from None
+    except _NOT_CONNECTED as error:
+        # Name, TCP, TLS, a proxy's tunnel: the connector has not handed out the connection, so no request has left.
+        raise errors.connection_error(call, settings, error, sent=False, proxy=_used_proxy(call, settings)) from None
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-        raise VeniceConnectionError(
-            f"{call}: no complete answer came back ({policy.cause_text(error)})", sent=True
-        ) from None
+        raise errors.connection_error(call, settings, error, sent=True, proxy=_used_proxy(call, settings)) from None
+
+
+def _used_proxy(call: Call[Any], settings: Settings) -> str | None:
+    with contextlib.suppress(VeniceError, ValueError):
+        return _proxy(yarl.URL(settings.url(call.path), encoded=call.is_link))
+    return None

@@ -19,8 +19,8 @@ import urllib3.exceptions
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
-from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
-from airflow_provider_venice.transport import policy
+from airflow_provider_venice.exceptions import VeniceError, VeniceRateLimitError
+from airflow_provider_venice.transport import errors, policy
 from airflow_provider_venice.transport.settings import Settings
 
 T = TypeVar("T")
@@ -36,11 +36,12 @@ _TALKERS = ("connection", "connectionpool", "poolmanager", "util.retry")
 class Answer:
     """An answer whose body is still on the wire."""
 
-    def __init__(self, response: requests.Response, call: Call[Any]) -> None:
+    def __init__(self, response: requests.Response, call: Call[Any], settings: Settings) -> None:
         self._response = response
         self._call = call
+        self._settings = settings
         headers = {name.lower(): value for name, value in response.headers.items()}
-        self.head = Head(status=response.status_code, headers=headers, received_at=time.time())
+        self.head = Head(response.status_code, headers, time.time(), settings.source(call.path))
 
     def chunks(self) -> Iterator[bytes]:
         """
@@ -49,7 +50,7 @@ class Answer:
         :raises VeniceConnectionError: when it breaks.
         """
         size = _LEAST
-        with _telling(self._call):
+        with _telling(self._call, self._settings):
             while piece := self._response.raw.read1(size, decode_content=True):
                 yield piece
                 size = min(max(_LEAST, 2 * len(piece)), _MOST)
@@ -218,9 +219,9 @@ class BlockingTransport:
                 stack.callback(pace.done)
             # On a connection that was kept alive, a reset does not tell whether the request arrived.
             session = self._session if call.replayable else stack.enter_context(_Session())
-            with _telling(call), _discreet(call):
+            with _telling(call, self.settings), _discreet(call):
                 response = stack.enter_context(self._request(session, call, body))
-            answer = Answer(response, call)
+            answer = Answer(response, call, self.settings)
             if pace is not None:
                 pace.observe(*answer.head.limits, failed=answer.head.status >= 400)
             yield answer
@@ -265,16 +266,22 @@ def _discreet(call: Call[Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _telling(call: Call[Any]) -> Iterator[None]:
+def _telling(call: Call[Any], settings: Settings) -> Iterator[None]:
     """Turn the failures of requests into ours. Their own text may hold a private link."""
     try:
         yield
     except VeniceError:
         raise
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        sent = not _never_connected(error)
-        what = "no complete answer came back" if sent else "the connection was never made"
-        raise VeniceConnectionError(f"{call}: {what} ({_cause_text(error)})", sent=sent) from None
+        proxy = _proxy(settings.url(call.path))
+        raise errors.connection_error(call, settings, error, sent=not _never_connected(error), proxy=proxy) from None
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy of the environment that requests goes through."""
+    with contextlib.suppress(ValueError):
+        return requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    return None
 
 
 def _never_connected(error: BaseException) -> bool:
@@ -284,13 +291,5 @@ def _never_connected(error: BaseException) -> bool:
     A submission that failed so may be sent again: nothing else may be taken for it.
     """
     return isinstance(error, _REFUSED_LOCALLY) or any(
-        getattr(cause, _MARK, False) or isinstance(cause, _NOT_CONNECTED) for cause in policy.causes(error)
+        getattr(cause, _MARK, False) or isinstance(cause, _NOT_CONNECTED) for cause in errors.causes(error)
     )
-
-
-def _cause_text(error: BaseException) -> str:
-    text = str(error)
-    # These are about the environment, such as a SOCKS proxy whose package is missing; an address is not shown.
-    if isinstance(error, _REFUSED_LOCALLY) and "://" not in text and "/" not in text:
-        return text.rstrip(".")
-    return policy.cause_text(error)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tenacity import RetryCallState
@@ -16,9 +13,6 @@ from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport.settings import Settings
-
-#: Where the HTTP clients keep what an error was made of.
-_INNER = ("reason", "original_error", "os_error", "certificate_error", "__cause__")
 
 log = logging.getLogger(__name__)
 
@@ -32,46 +26,6 @@ def may_repeat(call: Call[Any], error: BaseException) -> bool:
     if isinstance(error, VeniceRateLimitError) or (isinstance(error, VeniceConnectionError) and not error.sent):
         return True
     return call.replayable and isinstance(error, VeniceError) and error.can_heal
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error of an HTTP client and those that it was made of, outermost first."""
-    waiting, seen = [error], set()
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        inner = [getattr(one, name, None) for name in _INNER]
-        waiting += [cause for cause in (*inner, *one.args) if isinstance(cause, BaseException)]
-
-
-def cause_text(error: BaseException) -> str:
-    """
-    Return what TLS or the operating system said of a failure, such as ``connection refused``.
-
-    The words of an HTTP client are not shown: they have the address, which may be a private link.
-
-    :param error: the client's error.
-    """
-    texts = [text for cause in causes(error) if (text := _system_text(cause))]
-    return texts[-1][0].lower() + texts[-1][1:] if texts else type(error).__name__
-
-
-def _system_text(error: BaseException) -> str | None:
-    if not isinstance(error, OSError) or type(error).__module__ not in ("builtins", "socket", "ssl"):
-        return None
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message or None
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "").replace("_", " ").lower() or None
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, socket.gaierror) or not error.errno:
-        text = str(error.strerror or error)
-        return None if "://" in text else text or None
-    return os.strerror(error.errno)
 
 
 def headers(call: Call[Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import urllib.parse
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ class ConnectionLike(Protocol):
     """What is read of an Airflow connection."""
 
     conn_id: str
+    conn_type: str | None
     host: str | None
     schema: str | None
     port: int | None
@@ -63,6 +65,10 @@ class Settings:
         """Return the address of a call: a path below the base URL, or a private link as it is."""
         return path if "://" in path else self.base_url + path
 
+    def source(self, path: str) -> str:
+        """Return what a message names as the origin of an answer: the base URL; empty for a private link."""
+        return "" if "://" in path else self.base_url
+
     @classmethod
     def of(cls, connection: ConnectionLike, extra: Mapping[str, Any]) -> Settings:
         """
@@ -72,17 +78,26 @@ class Settings:
         :param extra: its extra, decoded.
         :raises VeniceRequestError: naming every field that is missing, unknown or wrong.
         """
+        kind = connection.conn_type
+        if kind and kind != "venice":
+            raise VeniceRequestError(
+                f"the connection {connection.conn_id!r} has the type {kind!r}; it has to be 'venice', which Airflow's "
+                "form shows as Venice.ai. Correct it, or name another connection in venice_conn_id",
+                fields={"conn_type": f"is {kind!r}"},
+            )
         problems: dict[str, str] = {}
         api_key = (connection.password or "").strip()
         if not api_key:
             problems["password"] = "is empty; put the Venice API key there (https://venice.ai/settings/api)"
         elif not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            problems["password"] = "has characters that no API key has; copy the key again"
+            problems["password"] = "has a blank, a line break or another character that no API key has; copy it again"
         base_url = _base_url(connection, problems)
         values: dict[str, Any] = {}
         for name, value in extra.items():
             if name not in EXTRA_FIELDS:
-                problems[f"extra.{name}"] = f"is not known; known are {', '.join(EXTRA_FIELDS)}"
+                near = difflib.get_close_matches(str(name), EXTRA_FIELDS, n=1)
+                suggested = f"; did you mean {near[0]}?" if near else ""
+                problems[f"extra.{name}"] = f"is not known{suggested}; known are {', '.join(EXTRA_FIELDS)}"
             elif value is not None and str(value).strip():
                 try:
                     values[name] = _positive(value, whole=EXTRA_FIELDS[name] == "int")
@@ -107,7 +122,10 @@ def decode_extra(text: str | None) -> dict[str, Any]:
     except (RecursionError, ValueError):
         extra = None
     if not isinstance(extra, dict):
-        raise VeniceRequestError("the connection's extra is not a JSON object", fields={"extra": "not a JSON object"})
+        raise VeniceRequestError(
+            'the connection\'s extra is not a JSON object; give one such as {"read_timeout": 60}, or leave it empty',
+            fields={"extra": "not a JSON object"},
+        )
     return extra
 
 
@@ -120,12 +138,16 @@ def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
     try:
         parts = urllib.parse.urlsplit(host)
         port = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
-        problems["host"] = "is no URL, or its port is no port"
+        problems["host"] = "is no URL, its port is no port, or its name is no host name"
         return host
     place = parts.netloc
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in place:
-        problems["host"] = f"is no base URL; leave it empty for {DEFAULT_BASE_URL}"
+        problems["host"] = (
+            f"is no base URL: http:// or https://, a host, perhaps a path, and nothing else; leave it empty for "
+            f"{DEFAULT_BASE_URL}"
+        )
     if port is None and connection.port:
         place = f"{place}:{connection.port}"
     return f"{parts.scheme}://{place}{parts.path.rstrip('/') or '/api/v1'}"

@@ -55,7 +55,7 @@ STATUSES = {
 FORMS = {
     "string": ({"error": "It broke"}, "It broke"),
     "object": ({"error": {"message": "It broke", "code": "E1", "type": "t1"}}, "It broke"),
-    "html": (HTML, "<!DOCTYPE html> <html><h1>Bad gateway</h1></html>"),
+    "html": (HTML, "'Bad gateway'"),
     "text": (b"It broke", "It broke"),
     "other json": ([1, 2], "[1, 2]"),
     "empty": (b"", "without a reason"),
@@ -247,7 +247,7 @@ def test_a_redirect_is_not_the_apis(status: int) -> None:
     error = refusal(reply(status, HTML))
     assert isinstance(error, VeniceResponseError)
     assert error.status_code == status
-    assert "check the host" in str(error)
+    assert "check the connection's Base URL" in str(error)
 
 
 @pytest.mark.parametrize(

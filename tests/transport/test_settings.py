@@ -19,6 +19,7 @@ class Connection:
     """The fields of an Airflow connection that count."""
 
     conn_id: str = "venice_default"
+    conn_type: str | None = "venice"
     host: str | None = None
     schema: str | None = None
     port: int | None = None
