@@ -23,6 +23,10 @@ class FinalAmbiguousSubmission(VeniceAmbiguousSubmission, AirflowFailException):
     """An ambiguous submission that also stops a task of the user's own, where nothing else would."""
 
 
+class InvalidArgument(VeniceRequestError, AirflowFailException):
+    """An argument of a task is wrong, whatever is rendered: no retry mends it."""
+
+
 @contextlib.contextmanager
 def final_failures() -> Iterator[None]:
     """Turn what cannot heal into ``AirflowFailException``; let through what a retry of the task may mend."""

@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest, set_apart
 from airflow_provider_venice.exceptions import VeniceRequestError
+from airflow_provider_venice.generation import arguments
 
 if TYPE_CHECKING:
     from airflow_provider_venice.hooks.venice import VeniceHook
@@ -30,6 +31,8 @@ class VeniceOperator(BaseOperator):
     def __init__(self, *, venice_conn_id: str = "venice_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.venice_conn_id = venice_conn_id
+        with arguments.checked(self.task_id):
+            arguments.check_connection(venice_conn_id)
 
     @cached_property
     def hook(self) -> VeniceHook:
@@ -140,6 +143,13 @@ class VideoRequestOperator(VeniceOperator):
         # One attribute per field, because Airflow renders and expands attributes.
         for name in REQUEST_FIELDS:
             setattr(self, name, given[name])
+        with arguments.checked(self.task_id):
+            arguments.check_limits(max_cost=max_cost, min_balance=min_balance)
+            # A subclass may set what is missing.
+            own = type(self).__module__.startswith("airflow_provider_venice.")
+            arguments.check_request(
+                request, {"image": image, **{name: given[name] for name in REQUEST_FIELDS}}, is_complete=own
+            )
 
     def video_request(self, request: Any = None) -> VideoRequest:
         """

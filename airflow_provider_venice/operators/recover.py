@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoGenerationError
+from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
 from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.video import VideoQueueingOperator
@@ -87,6 +88,8 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         self.external_dag_id = external_dag_id
         self.external_run_id = external_run_id
         self.external_task_ids = external_task_ids
+        with arguments.checked(self.task_id):
+            arguments.check_folder(output_dir)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """

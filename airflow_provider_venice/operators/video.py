@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_venice.api.limits import FAILURES
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import seconds
+from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.generation.delivery import Delivery, deliver
 from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
@@ -101,13 +102,16 @@ class VideoQueueingOperator(VideoRequestOperator):
         super().__init__(**kwargs)
         self.validate = validate
         self.deferrable = deferrable
-        self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
-        self.timeout = seconds("timeout", timeout)
         self.on_clear = on_clear
         self.on_ambiguous = on_ambiguous
-        for name, known in (("on_clear", ("reattach", "resubmit")), ("on_ambiguous", ("fail", "resubmit"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; give one of {', '.join(known)}")
+        with arguments.checked(self.task_id):
+            self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
+            self.timeout = seconds("timeout", timeout)
+            arguments.check_seconds("poll_interval", self.poll_interval)
+            arguments.check_seconds("timeout", self.timeout)
+            arguments.check_choice("on_clear", on_clear, ("reattach", "resubmit"))
+            arguments.check_choice("on_ambiguous", on_ambiguous, ("fail", "resubmit"))
+            arguments.check_flags(validate=validate, deferrable=deferrable)
 
     def execute(self, context: Context) -> Any:
         """Make the clips, or take up those that an earlier try has bought."""
@@ -204,6 +208,8 @@ class VeniceQueueVideoOperator(VideoQueueingOperator):
     def __init__(self, *, wait_for_completion: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.wait_for_completion = wait_for_completion
+        with arguments.checked(self.task_id):
+            arguments.check_flags(wait_for_completion=wait_for_completion)
 
     @property
     def waits(self) -> bool:
@@ -247,6 +253,10 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         self.overwrite = overwrite
         self.delete_media = delete_media
         self.manifest = manifest
+        with arguments.checked(self.task_id):
+            arguments.check_job(job, many=False)
+            arguments.check_path(output_path)
+            arguments.check_flags(overwrite=overwrite, delete_media=delete_media, manifest=manifest)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download, and delete if asked to."""
@@ -300,6 +310,11 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
         self.overwrite = overwrite
         self.delete_media = delete_media
         self.manifest = manifest
+        with arguments.checked(self.task_id):
+            arguments.check_path(output_path)
+            if self.is_batch and isinstance(self.request, (list, tuple)) and arguments.is_literal(output_path):
+                self.delivery.targets(len(self.request), is_list=True)
+            arguments.check_flags(overwrite=overwrite, delete_media=delete_media, manifest=manifest)
 
     @property
     def delivery(self) -> Delivery:

@@ -18,6 +18,7 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
     VideoTimeoutError,
 )
+from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.hooks.failures import final_failures
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
@@ -60,13 +61,19 @@ class VeniceVideoSensor(BaseSensorOperator):
         timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
+        with arguments.checked(str(kwargs.get("task_id"))):
+            self.poll_interval = None if poke_interval is None else seconds("poke_interval", poke_interval)
+            arguments.check_seconds("poke_interval", self.poll_interval)
+            seconds("timeout", timeout)
+            arguments.check_connection(venice_conn_id)
+            arguments.check_job(job, many=True)
+            arguments.check_flags(deferrable=deferrable)
         super().__init__(
             poke_interval=_POKE_INTERVAL if poke_interval is None else poke_interval, timeout=timeout, **kwargs
         )
         self.job = job
         self.venice_conn_id = venice_conn_id
         self.deferrable = deferrable
-        self.poll_interval = None if poke_interval is None else seconds("poke_interval", poke_interval)
         if not deferrable and self.reschedule and isinstance(job, (list, tuple)):
             raise ValueError(
                 "mode='reschedule' forgets between two looks which jobs of a list have ended; "

@@ -94,6 +94,7 @@ _CHANGING = {
     r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\b": "<time>",
     r"\.(?:[0-9a-f]{8}){1,2}\.part\b": ".<random>.part",
     r"0x[0-9a-f]{6,}": "<address>",
+    r"/\S+\.py, line \d+\)": "dags/clips.py, line 12)",
 }
 
 

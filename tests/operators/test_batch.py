@@ -120,7 +120,7 @@ def test_a_doubt_is_reported_before_the_wait_and_what_is_left_with_it(
     class Killed(BaseException):
         """The worker is gone."""
 
-    tries, task = Tries(), batch(tmp_path, "[simulate: stuck] a", "b", "c", timeout=0)
+    tries, task = Tries(), batch(tmp_path, "[simulate: stuck] a", "b", "c", timeout=0.001)
     original = type(tries.store).set
 
     def fatal(key: str, value: Any, **options: Any) -> None:

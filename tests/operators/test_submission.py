@@ -110,10 +110,10 @@ def test_the_retries_after_a_clear_are_no_clears(hook: VeniceHook, venice_simula
     arguments: dict[str, Any] = {"wait_for_completion": True, "deferrable": True, "prompt": "[simulate: stuck] x"}
     for _ in range(2):
         with pytest.raises(VideoTimeoutError):
-            run_task(queue(**arguments, timeout=0), tries)
+            run_task(queue(**arguments, timeout=0.001), tries)
         tries.clear()
     with pytest.raises(VideoTimeoutError):
-        run_task(queue(**arguments, timeout=0), tries)
+        run_task(queue(**arguments, timeout=0.001), tries)
     venice_simulator.fail("retrieve", status=410, times=None)
     for _ in range(2):
         with pytest.raises(AirflowFailException):
@@ -245,7 +245,7 @@ def test_a_retry_waits_for_the_same_clip_and_downloads_it(
     task: dict[str, Any] = {"task_id": "generate", **request_, "deferrable": deferrable}
     task["output_path"] = tmp_path / "clip.mp4"
     with pytest.raises(VideoTimeoutError):
-        run_task(VeniceGenerateVideoOperator(**task, timeout=0), tries)
+        run_task(VeniceGenerateVideoOperator(**task, timeout=0.001), tries)
     venice_simulator.finish()
     result = run_task(VeniceGenerateVideoOperator(**task, timeout=30), tries)
     assert Path(result["path"]).stat().st_size == result["size"]
@@ -373,7 +373,7 @@ def test_the_job_is_an_xcom_as_soon_as_it_is_known(hook: VeniceHook, venice_simu
     tries = Tries()
     prompt = "[simulate: stuck] x"
     with pytest.raises(VideoTimeoutError):
-        run_task(queue(prompt=prompt, wait_for_completion=True, timeout=0, max_cost=1, deferrable=True), tries)
+        run_task(queue(prompt=prompt, wait_for_completion=True, timeout=0.001, max_cost=1, deferrable=True), tries)
     job = tries.xcoms["venice_job"]
     assert job["queue_id"] == venice_simulator.jobs[0].queue_id
     assert job["estimated_cost"] == 0.35
@@ -645,7 +645,7 @@ def test_the_event_of_an_earlier_try_says_nothing_to_the_next(
     status: str, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
     # Airflow 3.3 resumes the next try with the last one's event, where a task is cleared while it runs.
-    tries, task = Tries(), generate(tmp_path, timeout=0)
+    tries, task = Tries(), generate(tmp_path, timeout=0.001)
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context_of(task, tries))
     if status == "failed":

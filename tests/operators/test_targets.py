@@ -47,7 +47,7 @@ def test_mapped_tasks_with_one_path_buy_one_clip(
     path = tmp_path / "clip.mp4"
     waiting = Tries(map_index=0)
     with pytest.raises(VideoTimeoutError):
-        run_task(generate(path, overwrite=overwrite, prompt="[simulate: stuck] x", timeout=0), waiting)
+        run_task(generate(path, overwrite=overwrite, prompt="[simulate: stuck] x", timeout=0.001), waiting)
     for index in range(1, 6):
         with pytest.raises(AirflowFailException, match=r"is reserved by .*generate\[0\].*ti\.map_index"):
             run_task(generate(path, overwrite=overwrite), Tries(map_index=index))
@@ -73,7 +73,7 @@ def test_another_run_that_is_making_its_clip_is_waited_for_by_a_retry(
     path, monday = tmp_path / "latest.mp4", Tries(run_id="monday")
     task: dict[str, Any] = {"overwrite": True, "prompt": "[simulate: stuck] x"}
     with pytest.raises(VideoTimeoutError):
-        run_task(generate(path, **task, timeout=0), monday)
+        run_task(generate(path, **task, timeout=0.001), monday)
     with pytest.raises(VideoTargetReserved, match="run 'monday'") as reserved:  # which Airflow retries
         run_task(generate(path, **task), Tries(run_id="tuesday"))
     assert reserved.value.can_heal

@@ -124,7 +124,7 @@ def test_an_end_is_polled_twice_within_a_poke(hook: VeniceHook, venice_simulator
     ("job", "problem"),
     [
         ("{{ ti.xcom_pull('queue') }}", "job is str"),
-        (None, "job is NoneType"),
+        (None, "job is None"),
         ({"model": "wan-2-7-text-to-video"}, "no queue_id"),
         ([{"queue_id": "1"}], "no model"),
     ],

@@ -300,8 +300,8 @@ ROWS = (
         "The Base URL begins with ``http://`` and the server takes TLS only",
         BEFORE,
         _served(_tls),
-        f"{_QUOTED}no complete answer from venice.example:8080 (connection reset by peer); does the server speak TLS on "
-        "this port? Then begin the Base URL with https://",
+        f"{_QUOTED}no complete answer from venice.example:8080 (connection reset by peer); does the server speak TLS "
+        "on this port? Then begin the Base URL with https://",
         is_retried=True,
     ),
     Mistake(

@@ -81,9 +81,10 @@ def _mapped_into_one(scene: Scene) -> object:
 ROWS = (
     Mistake(
         "A list of requests has one path",
-        BEFORE,
+        PARSED,
         lambda scene: scene.generate(request=[{"prompt": "a"}, {"prompt": "b"}], prompt=None),
-        "output_path is '/data/clip.mp4' for 2 clips; give a list of paths, or put {index} into the one",
+        "output_path is '/data/clip.mp4' for 2 clips; give a list of paths, or put {index} into the one (task "
+        "'generate', dags/clips.py, line 12)",
     ),
     Mistake(
         "A list of requests has more rows than paths",
