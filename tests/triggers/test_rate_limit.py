@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time import context
 
 from airflow_provider_venice.exceptions import VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport import asynchronous
@@ -108,6 +109,20 @@ def test_a_broken_connection_is_an_event_too() -> None:
     assert event["status"] == "error"
     with pytest.raises(VeniceError, match="no_such_connection"):
         admission(event)
+
+
+async def test_a_connection_that_is_not_read_in_time_is_no_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(conn_id: str) -> Any:
+        raise TimeoutError
+
+    # Airflow itself, whose API server does not answer.
+    monkeypatch.setattr(context, "_async_get_connection", late)
+    _, event = await end_of(trigger("paced"))
+    assert event["status"] == "error"
+    with pytest.raises(VeniceError) as caught:
+        admission(event)
+    assert "rate limit" not in str(caught.value)
+    assert caught.value.can_heal
 
 
 @pytest.mark.parametrize("event", [None, {}, {"status": "done"}, "success"])
