@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
@@ -21,7 +22,7 @@ from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
 from airflow_provider_venice.exceptions import VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport import errors, policy
-from airflow_provider_venice.transport.settings import Settings
+from airflow_provider_venice.transport.settings import Settings, check_link
 
 T = TypeVar("T")
 
@@ -82,6 +83,14 @@ class _Session(requests.Session):
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Give the next address no key at all."""
         prepared_request.headers.pop("Authorization", None)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a link leads, if it may lead there."""
+        target, request = super().get_redirect_target(resp), resp.request
+        # The API's own calls, which carry the key, follow no redirect.
+        if target is not None and request.url is not None and "Authorization" not in request.headers:
+            check_link(urllib.parse.urljoin(request.url, target), request.url, "the redirect of download_url")
+        return target
 
 
 #: What requests refuses to send at all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import urllib.parse
 from collections.abc import Mapping
@@ -62,8 +63,15 @@ class Settings:
         return {"Authorization": f"Bearer {self.api_key}"}
 
     def url(self, path: str) -> str:
-        """Return the address of a call: a path below the base URL, or a private link as it is."""
-        return path if "://" in path else self.base_url + path
+        """
+        Return the address of a call: a path below the base URL, or a private link as it is.
+
+        :raises VeniceRequestError: for a link that :func:`check_link` refuses.
+        """
+        if "://" not in path:
+            return self.base_url + path
+        check_link(path, self.base_url)
+        return path
 
     def source(self, path: str) -> str:
         """Return what a message names as the origin of an answer: the base URL; empty for a private link."""
@@ -109,6 +117,42 @@ class Settings:
 
 #: The names that a connection's extra may have, with the type of each.
 EXTRA_FIELDS = {f.name: str(f.type) for f in fields(Settings) if f.name not in ("api_key", "base_url")}
+
+
+def check_link(link: str, origin: str, what: str = "download_url") -> None:
+    """
+    Refuse a private link, or where it leads, that is not https. Only from loopback to loopback may it be http.
+
+    A job, and its link, may come from the configuration of a run: it must not reach what only the worker can.
+
+    :param link: the address to fetch.
+    :param origin: the base URL, or the link that has led there. Both are on loopback where a simulator is used.
+    :param what: what it is, for the message.
+    :raises VeniceRequestError: nothing of the link is shown.
+    """
+    try:
+        parts = urllib.parse.urlsplit(link)
+        host, scheme = (parts.hostname or "").lower(), parts.scheme
+    except ValueError:
+        host, scheme = "", ""
+    if _is_loopback(host):
+        valid = scheme in ("http", "https") and _is_loopback(urllib.parse.urlsplit(origin).hostname or "")
+    else:
+        valid = scheme == "https" and bool(host)
+    if not valid:
+        raise VeniceRequestError(
+            f"{what} is no https link, or leads to this machine; pass the job as the queue task returned it",
+            fields={"download_url": "is no https link"},
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def decode_extra(text: str | None) -> dict[str, Any]:

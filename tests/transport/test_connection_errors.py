@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceRequestError, VeniceResponseError
+from airflow_provider_venice.transport.blocking import BlockingTransport
 from airflow_provider_venice.transport.settings import Settings
 from tests.transport.bad_servers import certificate, closed_port, html, plain_http, silent, tls
 from tests.transport.carriers import Carry, RawServer, answer, failure
@@ -224,3 +225,14 @@ def test_an_answer_of_the_link_that_is_no_video(carry: Carry) -> None:
         error = failure(carry(server.url), calls.download(job), attempts=1)
     assert isinstance(error, VeniceResponseError)
     assert str(error) == "the answer of the private link (HTTP 200) is not a video"
+
+
+@pytest.mark.parametrize("target", ["http://169.254.169.254/latest", "ftp://x/y", "http://10.0.0.1/"])
+def test_a_link_does_not_lead_to_what_is_no_https_link(target: str) -> None:
+    with RawServer(answer(302, "", location=target)) as server:
+        transport = BlockingTransport(Settings("key", server.url, retry_attempts=1))
+        job = VideoJob("wan-private", "q-8", download_url=f"{server.url}/v1/share/read/s3cr3t")
+        with pytest.raises(VeniceRequestError, match="the redirect of download_url is no https link") as caught:
+            transport.send(calls.download(job))
+        transport.close()
+    assert target not in str(caught.value)

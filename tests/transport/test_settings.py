@@ -48,6 +48,33 @@ def test_the_host_becomes_the_base_url(connection: Connection, base_url: str) ->
     assert settings.url("https://share/x") == "https://share/x"
 
 
+LINKS: list[tuple[str, str, bool]] = [
+    ("https://share.venice.ai/x", DEFAULT_BASE_URL, True),
+    ("http://share.venice.ai/x", DEFAULT_BASE_URL, False),
+    ("http://169.254.169.254/latest/meta-data", DEFAULT_BASE_URL, False),
+    ("http://127.0.0.1:8974/x", DEFAULT_BASE_URL, False),
+    ("https://localhost/x", DEFAULT_BASE_URL, False),
+    ("http://[::1]/x", DEFAULT_BASE_URL, False),
+    ("http://127.0.0.1:8974/x", "http://127.0.0.1:8080/api/v1", True),
+    ("http://LOCALHOST:8974/x", "http://127.0.0.1:8080/api/v1", True),
+    ("http://10.0.0.1/x", "http://127.0.0.1:8080/api/v1", False),
+    ("file:///etc/passwd://", DEFAULT_BASE_URL, False),
+    ("https://", DEFAULT_BASE_URL, False),
+    ("http://[::s3cr3t", DEFAULT_BASE_URL, False),
+]
+
+
+@pytest.mark.parametrize(("link", "base_url", "valid"), LINKS)
+def test_a_link_is_https_or_on_loopback_with_the_api(link: str, base_url: str, valid: bool) -> None:
+    settings = Settings("key", base_url)
+    if valid:
+        assert settings.url(link) == link
+        return
+    with pytest.raises(VeniceRequestError, match="download_url is no https link, or leads to this machine") as caught:
+        settings.url(link)
+    assert link not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "host",
     [
