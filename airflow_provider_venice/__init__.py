@@ -6,6 +6,25 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+#: Options in Airflow's configuration.
+_CONFIG: dict[str, Any] = {
+    "venice": {
+        "description": "Video with the Venice.ai API.",
+        "options": {
+            "media_roots": {
+                "description": (
+                    "Folders and URLs of object storages, separated by commas, below which the files are that tasks "
+                    "may send to Venice as media. Empty for any file that the worker can read.\n"
+                ),
+                "version_added": None,
+                "type": "string",
+                "example": "/data/media, s3://aws_default@bucket/frames",
+                "default": "",
+            },
+        },
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Tell Airflow what this package provides; called through its entry point."""
@@ -16,5 +35,6 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Venice.ai",
         "description": "Video with the `Venice.ai <https://docs.venice.ai/>`__ API.",
         "versions": [__version__],
+        "config": _CONFIG,
         "connection-types": [connection_type("airflow_provider_venice.hooks.venice.VeniceHook")],
     }

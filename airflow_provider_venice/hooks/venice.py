@@ -24,6 +24,7 @@ from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, Venice
 from airflow_provider_venice.hooks import form, sealing
 from airflow_provider_venice.hooks.connections import async_settings, reading_again
 from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, told_how_to_collect
+from airflow_provider_venice.hooks.media_roots import read_media
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class VeniceHook(BaseHook):
         :raises VeniceRequestError: when the request is not valid.
         """
         body = VideoRequest.of(request, **fields).to_quote_body()
-        return self.get_conn().send(calls.quote(media.resolve_media(body, storage.read_media)))
+        return self.get_conn().send(calls.quote(media.resolve_media(body, read_media)))
 
     def check(self, request: RequestLike = None, **fields: Any) -> VideoModel:
         """
@@ -185,7 +186,7 @@ class VeniceHook(BaseHook):
                 f"model {wanted.model!r} delivers by a private link, which cannot be stored safely: "
                 "Airflow has no Fernet key; set [core] fernet_key"
             )
-        call = calls.queue(media.resolve_media(wanted.to_body(), storage.read_media))
+        call = calls.queue(media.resolve_media(wanted.to_body(), read_media))
         transport = self.get_conn()
         return lambda max_wait: self._submit(transport, call, wanted.model, max_wait)
 
