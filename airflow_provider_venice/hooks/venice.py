@@ -267,7 +267,7 @@ class VeniceHook(BaseHook):
         :param job: the job.
         :param poll_interval: fewest seconds between two looks; chosen from the model's run times if ``None``.
         :param max_wait_time: most seconds to wait; without end if ``None``.
-        :param callback: is given the job after every look.
+        :param callback: is given the job after every poll that was answered; what it raises is logged.
         :raises VideoTimeoutError: when the time is up. The job goes on.
         :raises VideoGenerationError: when the job has ended without a video.
         """
@@ -290,13 +290,20 @@ class VeniceHook(BaseHook):
                 self.log.warning("%s; the next poll is in %.0f s", error, pause)
             else:
                 if callback is not None:
-                    callback(seen)
+                    self._call_back(callback, seen)
                 if seen.is_completed():
                     return seen
                 pause = watch.saw(seen, time.time(), random.random())
                 if line := watch.news():
                     self.log.info(line)
             time.sleep(pause)
+
+    def _call_back(self, callback: Callable[[VideoJob], None], job: VideoJob) -> None:
+        try:
+            callback(job)
+        except Exception:
+            # The clip is paid, and its wait goes on.
+            self.log.warning("The callback of wait_for_completion failed for %s", job, exc_info=True)
 
     def download(
         self,
