@@ -6,6 +6,7 @@ Templates, outputs of other tasks and objects of unknown types are left to the r
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import os
 import sys
@@ -67,6 +68,22 @@ def check_flags(**flags: Any) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             _refuse(name, f"is {value!r}; give True or False")
+
+
+def default_deferrable() -> bool:
+    """
+    Return whether to wait in the triggerer where a task does not say so.
+
+    What a deployment sets as ``[operators] default_deferrable`` is followed: it may run no triggerer. Airflow's own
+    default of that option is ``False``, which nobody has chosen; then it is ``True``, as a clip takes minutes.
+    """
+    from airflow.providers.common.compat.sdk import conf
+
+    # What files and set() have given; Airflow keeps its own defaults elsewhere, and shows them in conf.has_option.
+    in_file = configparser.RawConfigParser.has_option(conf, "operators", "default_deferrable")
+    if not in_file and "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE" not in os.environ:
+        return True
+    return bool(conf.getboolean("operators", "default_deferrable"))
 
 
 def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:

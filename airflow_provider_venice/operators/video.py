@@ -76,7 +76,8 @@ class VideoQueueingOperator(VideoRequestOperator):
     its rate limit, a deferrable one waits in the triggerer for its turn, before it submits.
 
     :param validate: whether to check the request against the model's published constraints first.
-    :param deferrable: whether to wait in the triggerer, for a turn and for the clip; else in the worker.
+    :param deferrable: whether to wait in the triggerer, for a turn and for the clip; else in the worker. If ``None``,
+        what ``[operators] default_deferrable`` is set to, and ``True`` where it is not set.
     :param poll_interval: fewest seconds between two polls of the job; chosen from the model's run times if ``None``.
     :param timeout: most seconds that one try waits for the clip, and before that for its turn.
     :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
@@ -92,7 +93,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         self,
         *,
         validate: bool = True,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         poll_interval: float | timedelta | None = None,
         timeout: float | timedelta = 3600,
         on_clear: Literal["reattach", "resubmit"] = "reattach",
@@ -100,6 +101,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        deferrable = arguments.default_deferrable() if deferrable is None else deferrable
         self.validate = validate
         self.deferrable = deferrable
         self.on_clear = on_clear

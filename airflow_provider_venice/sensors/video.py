@@ -42,7 +42,8 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     :param job: the job that a queue task returned, or a list of them. (templated)
     :param venice_conn_id: the connection. (templated)
-    :param deferrable: whether to wait in the triggerer; else ``mode`` says how the worker waits.
+    :param deferrable: whether to wait in the triggerer; else ``mode`` says how the worker waits. If ``None``, what
+        ``[operators] default_deferrable`` is set to, and ``True`` where it is not set.
     :param poke_interval: fewest seconds between two looks at a job. By default the triggerer chooses
         them from the model's run times, and a worker looks every 30 seconds.
     :param timeout: most seconds to wait.
@@ -56,11 +57,12 @@ class VeniceVideoSensor(BaseSensorOperator):
         *,
         job: Any,
         venice_conn_id: str = "venice_default",
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         poke_interval: float | timedelta | None = None,
         timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
+        deferrable = arguments.default_deferrable() if deferrable is None else deferrable
         with arguments.checked(str(kwargs.get("task_id"))):
             self.poll_interval = None if poke_interval is None else seconds("poke_interval", poke_interval)
             arguments.check_seconds("poke_interval", self.poll_interval)

@@ -132,3 +132,28 @@ def test_a_dag_file_with_a_wrong_argument_is_one_import_error(tmp_path: Path) ->
     last = error.strip().splitlines()[-1]
     assert "output_path is '/data/', a directory; add a file name, such as '/data/clip.mp4' (task 'make', " in last
     assert "clips.py, line 4)" in last
+
+
+@pytest.mark.parametrize(("setting", "expected"), [(None, True), ("True", True), ("False", False)])
+def test_the_deployment_decides_who_waits_where_it_says_so(
+    setting: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if setting is not None:
+        monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", setting)
+    job = {"model": "m", "queue_id": "q"}
+    assert generate().deferrable is expected
+    assert VeniceVideoSensor(task_id="wait", job=job).deferrable is expected
+    for given in (True, False):
+        assert generate(deferrable=given).deferrable is given
+        assert VeniceVideoSensor(task_id="wait", job=job, deferrable=given).deferrable is given
+
+
+def test_a_setting_in_the_configuration_file_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.common.compat.sdk import conf
+
+    conf.set("operators", "default_deferrable", "False")
+    try:
+        assert generate().deferrable is False
+    finally:
+        conf.remove_option("operators", "default_deferrable", remove_default=False)
+    assert generate().deferrable is True
