@@ -34,11 +34,14 @@ def describe_outcomes(outcomes: Sequence[tuple[VideoJob, Exception | None]]) -> 
     """
     Return plain JSON: what became of every job, in the order in which they were given.
 
-    :param outcomes: the jobs, as their last looks left them, each with its error.
+    :param outcomes: the jobs, as their last looks left them, each with its error. One that has neither completed nor
+        an error is still running.
     """
     jobs: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
+    is_partial = False
     for job, error in outcomes:
+        is_partial = is_partial or (error is None and not job.is_completed())
         if error is not None:
             failures.append(_failure(job, error))
             job = dataclasses.replace(
@@ -49,36 +52,55 @@ def describe_outcomes(outcomes: Sequence[tuple[VideoJob, Exception | None]]) -> 
             )
         jobs.append(job.to_dict())
     timed_out = all(failure["timeout"] for failure in failures)
-    status = "success" if not failures else "timeout" if timed_out else "error"
+    status = "partial" if is_partial else "success" if not failures else "timeout" if timed_out else "error"
     return {"status": status, "jobs": jobs, "failures": failures}
 
 
 def job_outcomes(event: Mapping[str, Any] | None) -> list[Outcome]:
     """
-    Return what became of each job. Their private links are still encrypted.
+    Return what became of each job that has ended. Their private links are still encrypted.
 
     :param event: what the trigger yielded.
     :raises VeniceError: when it is no event of ours.
     """
-    status = event.get("status") if isinstance(event, Mapping) else None
-    if event is None or status not in ("success", "error", "timeout"):
-        raise VeniceError(f"the trigger sent an event with the unknown status {status!r}")
-    jobs = [VideoJob.of(job) for job in event["jobs"]]
-    failures = {failure["queue_id"]: failure for failure in event["failures"]}
-    return [(job, _error(job, failures[job.queue_id]) if job.queue_id in failures else None) for job in jobs]
+    jobs = _jobs(event)
+    failures = {failure["queue_id"]: failure for failure in (event or {})["failures"]}
+    return [
+        (job, read_failure(job, failures[job.queue_id]) if job.queue_id in failures else None)
+        for job in jobs
+        if job.queue_id in failures or job.is_completed()
+    ]
+
+
+def running_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
+    """
+    Return the jobs that were still running when the trigger handed over the others.
+
+    :param event: what the trigger yielded.
+    :raises VeniceError: when it is no event of ours.
+    """
+    ended = {job.queue_id for job, _ in job_outcomes(event)}
+    return [job for job in _jobs(event) if job.queue_id not in ended]
 
 
 def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
     """
     Return the jobs of a trigger's event, if all have ended well.
 
+    It is for a trigger without ``hand_over_after``.
+
     :param event: what the trigger yielded.
     :raises VideoGenerationError: when some failed; it carries what the server said of the first.
     :raises VeniceAPIError: when some could not be looked at, and nobody knows how they stand.
     :raises VideoTimeoutError: when the time was up for some, and no other failed.
-    :raises VeniceError: when it is no event of ours, or the trigger itself broke.
+    :raises VeniceError: when it is no event of ours, when some are still running, or the trigger itself broke.
     """
     outcomes = job_outcomes(event)
+    if running := running_jobs(event):
+        raise VeniceError(
+            f"{len(running)} of {len(running) + len(outcomes)} jobs are still running; read the event with "
+            "job_outcomes and running_jobs, or give the trigger no hand_over_after"
+        )
     errors = [error for _, error in outcomes if error is not None]
     if not errors:
         return [job for job, _ in outcomes]
@@ -93,7 +115,20 @@ def _severity(error: VeniceError) -> int:
     return next((rank for rank, kind in enumerate(kinds) if isinstance(error, kind)), -1)
 
 
-def _error(job: VideoJob, failure: Mapping[str, Any]) -> VeniceError:
+def _jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
+    status = event.get("status") if isinstance(event, Mapping) else None
+    if event is None or status not in ("success", "partial", "error", "timeout"):
+        raise VeniceError(f"the trigger sent an event with the unknown status {status!r}")
+    return [VideoJob.of(job) for job in event["jobs"]]
+
+
+def read_failure(job: VideoJob, failure: Mapping[str, Any]) -> VeniceError:
+    """
+    Return the error that an event describes.
+
+    :param job: the job that has it, as the event has it.
+    :param failure: its entry among the ``failures``.
+    """
     message = failure["message"]
     if failure["timeout"]:
         return VideoTimeoutError(message, model=job.model, queue_id=job.queue_id)

@@ -36,7 +36,8 @@ class VeniceVideoTrigger(BaseTrigger):
 
     Its row in the database is plain text, so a private link is encrypted before it gets there;
     the trigger has no use for it and hands it on. The one event has ``status`` (``success``,
-    ``error``, ``timeout``), ``jobs`` and ``failures``; :mod:`~airflow_provider_venice.triggers.events` reads it.
+    ``partial``, ``error``, ``timeout``), ``jobs``, ``failures`` and ``deadline``;
+    :mod:`~airflow_provider_venice.triggers.events` reads it.
 
     :param jobs: the jobs, or their dictionaries.
     :param venice_conn_id: the connection.
@@ -44,6 +45,8 @@ class VeniceVideoTrigger(BaseTrigger):
     :param deadline: epoch seconds at which to give up; it holds through restarts of the triggerer.
     :param try_number: the try that waits; the event has it. Airflow resumes the next try with the same event where the
         task is cleared while it runs.
+    :param hand_over_after: seconds after the end of the first job at which the event comes although others still run,
+        with the status ``partial``; only when all have ended if ``None``.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class VeniceVideoTrigger(BaseTrigger):
         poll_interval: float | None = None,
         deadline: float | None = None,
         try_number: int | None = None,
+        hand_over_after: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.jobs = [seal(VideoJob.of(job)) for job in jobs]
@@ -60,6 +64,7 @@ class VeniceVideoTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.try_number = try_number
+        self.hand_over_after = hand_over_after
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments as plain JSON."""
@@ -71,6 +76,7 @@ class VeniceVideoTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "try_number": self.try_number,
+                "hand_over_after": self.hand_over_after,
             },
         )
 
@@ -80,7 +86,7 @@ class VeniceVideoTrigger(BaseTrigger):
         earliest = earliest_event()
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
-                outcomes = await asyncio.gather(*(self._wait(transport, job) for job in jobs))
+                outcomes = await self._outcomes(transport, jobs)
             event = describe_outcomes(outcomes)
         except asyncio.CancelledError:
             # A user has marked or cleared the task, or the triggerer ends, or hands over to another.
@@ -94,7 +100,36 @@ class VeniceVideoTrigger(BaseTrigger):
             self.log.exception("The wait for %d video jobs broke off", len(jobs))
             event = describe_outcomes([(job, error) for job in jobs])
         await asyncio.sleep(max(0.0, earliest - time.monotonic()))
-        yield TriggerEvent({**event, "try_number": self.try_number})
+        yield TriggerEvent({**event, "deadline": self.deadline, "try_number": self.try_number})
+
+    async def _outcomes(
+        self, transport: AsyncTransport, jobs: Sequence[VideoJob]
+    ) -> list[tuple[VideoJob, Exception | None]]:
+        """Return what became of each job; one that is still running at a hand-over, as it was given."""
+        waits = [asyncio.create_task(self._wait(transport, job)) for job in jobs]
+        try:
+            if waits and self.hand_over_after is not None:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if waits:
+                await asyncio.wait(waits, timeout=self.hand_over_after)
+        finally:
+            running = [wait for wait in waits if not wait.done()]
+            for wait in running:
+                wait.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return [self._outcome(job, wait) for job, wait in zip(jobs, waits, strict=True)]
+
+    def _outcome(
+        self, job: VideoJob, wait: asyncio.Task[tuple[VideoJob, VeniceError | None]]
+    ) -> tuple[VideoJob, Exception | None]:
+        if wait.cancelled():
+            return job, None
+        error = wait.exception()
+        if isinstance(error, Exception):
+            # Of this job only: the others are not lost for it.
+            self.log.error("The wait for %s broke off", job, exc_info=error)
+            return job, error
+        return wait.result()
 
     async def _wait(self, transport: AsyncTransport, job: VideoJob) -> tuple[VideoJob, VeniceError | None]:
         watch = Watch(

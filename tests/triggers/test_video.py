@@ -15,7 +15,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.triggers.events import completed_jobs
+from airflow_provider_venice.triggers.events import completed_jobs, job_outcomes, running_jobs
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 from tests.running import run_trigger, stored
 
@@ -76,6 +76,37 @@ def test_one_failure_does_not_hide_the_others(hook: VeniceHook) -> None:
     assert stuck.queue_id in str(failure.value)
     assert failure.value.status_code == 400
     assert failure.value.queue_id == bad.queue_id
+
+
+def test_jobs_that_have_ended_are_handed_over_while_others_run(
+    hook: VeniceHook, venice_simulator: VeniceSimulator
+) -> None:
+    stuck = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    good, later = hook.queue(TEXT), hook.queue({**TEXT, "prompt": "[simulate: slow] x"})
+    bad = hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
+    deadline = time.time() + 60
+    event = run_trigger(stored(VeniceVideoTrigger([stuck, good, later, bad], deadline=deadline, hand_over_after=6)))
+    assert event["status"] == "partial"
+    assert event["deadline"] == deadline
+    ended = {job.queue_id: error for job, error in job_outcomes(event)}
+    assert list(ended) == [good.queue_id, later.queue_id, bad.queue_id]  # within the seconds after the first end
+    assert [ended[job.queue_id] for job in (good, later)] == [None, None]
+    assert isinstance(ended[bad.queue_id], VideoGenerationError)
+    assert [job.queue_id for job in running_jobs(event)] == [stuck.queue_id]
+    with pytest.raises(VeniceError, match="1 of 4 jobs are still running"):
+        completed_jobs(event)
+    # What was handed over is polled no more.
+    polls = len(venice_simulator.journal.polls(good.queue_id))
+    assert wait(*running_jobs(event), seconds=1, hand_over_after=1)["status"] == "timeout"
+    assert len(venice_simulator.journal.polls(good.queue_id)) == polls
+
+
+def test_a_hand_over_does_not_wait_when_all_have_ended(hook: VeniceHook) -> None:
+    started = time.monotonic()
+    event = wait(hook.queue(TEXT), hook.queue(TEXT), hand_over_after=30)
+    assert time.monotonic() - started < 20
+    assert event["status"] == "success"
+    assert running_jobs(event) == []
 
 
 def test_the_deadline_is_a_time_of_day(hook: VeniceHook) -> None:
