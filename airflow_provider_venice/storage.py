@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +48,15 @@ class StoredVideo(PlainObject):
     size: int
     sha256: str
     metadata: VideoMetadata
+
+    @classmethod
+    def of(cls, video: Mapping[str, Any]) -> StoredVideo:
+        """
+        Return the file that :meth:`to_dict` has described. It is not read.
+
+        :param video: what that has returned.
+        """
+        return cls(video["path"], video["size"], video["sha256"], VideoMetadata(**video["metadata"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON."""

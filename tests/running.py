@@ -78,7 +78,8 @@ def context_of(task: Any, tries: Tries) -> Any:
             map_index=tries.map_index,
             get_ti_count=lambda **_: tries.task_count,
             get_task_states=lambda **_: {tries.run_id: tries.states},
-            xcom_pull=lambda **pull: tries.upstream.get(pull["key"]),
+            # Without a task it is the one that asks.
+            xcom_pull=lambda **pull: (tries.upstream if "task_ids" in pull else tries.xcoms).get(pull["key"]),
             xcom_push=lambda key, value: tries.xcoms.update({key: json.loads(json.dumps(value))}),
         ),
         "dag_run": SimpleNamespace(clear_number=tries.clear_number),

@@ -36,6 +36,7 @@ class Clip:
     """
     One of the clips, and how far it has come.
 
+    :param position: which of the task's clips; from 0.
     :param submission: buys it, or has bought it.
     :param owner: who reserves its target.
     :param target: where it goes; ``None`` where the task stores none.
@@ -48,6 +49,7 @@ class Clip:
     :param error: why there is no video, or no file.
     """
 
+    position: int
     submission: Submission
     owner: Owner
     target: Any = None

@@ -1,7 +1,8 @@
-"""Waits in the triggerer: until a submission is admitted, and until jobs have ended."""
+"""Waits in the triggerer: until a request is admitted by the rate limit, and until jobs have ended."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import NoReturn
@@ -9,34 +10,43 @@ from typing import NoReturn
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.terms import Terms
 
 
-def defer_until_completed(terms: Terms, jobs: Sequence[VideoJob], deadline: float, try_number: int | None) -> NoReturn:
+def defer_until_completed(
+    terms: Terms, jobs: Sequence[VideoJob], deadline: float, progress: Progress, hand_over_after: float | None
+) -> NoReturn:
     """
-    Leave jobs to the triggerer; the task comes back by ``execute_complete`` when all have ended.
+    Leave jobs to the triggerer; the task comes back by ``execute_complete``.
 
     :param deadline: epoch seconds at which the trigger gives up.
-    :param try_number: the try that waits.
+    :param progress: comes back with the event.
+    :param hand_over_after: seconds after the first end at which the task comes back although others run.
     """
     from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
     trigger = VeniceVideoTrigger(
-        jobs=jobs,
+        # What was asked for is in the ledger; a trigger's row and event need not carry it.
+        jobs=[dataclasses.replace(job, request=None) for job in jobs],
         venice_conn_id=terms.venice_conn_id,
         poll_interval=terms.poll_interval,
         deadline=deadline,
-        try_number=try_number,
+        try_number=progress.try_number,
+        hand_over_after=hand_over_after,
     )
-    raise TaskDeferred(trigger=trigger, method_name="execute_complete")
+    raise TaskDeferred(trigger=trigger, method_name="execute_complete", kwargs={"progress": progress.to_dict()})
 
 
-def defer_for_rate_limit(terms: Terms, admission: tuple[float, float] | None, refused_until: float | None) -> NoReturn:
+def defer_for_rate_limit(
+    terms: Terms, admission: tuple[float, float] | None, refused_until: float | None, progress: Progress
+) -> NoReturn:
     """
     Leave the wait for the rate limit to the triggerer; the task comes back by ``execute_in_turn``.
 
     :param admission: where it has waited before: since when, and until when it may, in epoch seconds.
     :param refused_until: epoch seconds until which Venice has refused submissions, where it has.
+    :param progress: comes back with the event.
     """
     from airflow_provider_venice.triggers.rate_limit import VeniceRateLimitTrigger
 
@@ -45,4 +55,4 @@ def defer_for_rate_limit(terms: Terms, admission: tuple[float, float] | None, re
     trigger = VeniceRateLimitTrigger(
         venice_conn_id=terms.venice_conn_id, since=since, deadline=deadline, refused_until=refused_until
     )
-    raise TaskDeferred(trigger=trigger, method_name="execute_in_turn")
+    raise TaskDeferred(trigger=trigger, method_name="execute_in_turn", kwargs={"progress": progress.to_dict()})

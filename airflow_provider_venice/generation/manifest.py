@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from airflow_provider_venice.reservations import Owner
 
 
-def describe_delivery(context: Context, job: VideoJob, video: Mapping[str, Any]) -> dict[str, Any]:
+def describe_delivery(
+    context: Context, job: VideoJob, video: Mapping[str, Any], stored_at: str | None = None
+) -> dict[str, Any]:
     """
     Return the record of a stored clip, as plain JSON.
 
     :param context: the task's context.
     :param job: the job, as its last look left it.
     :param video: ``path``, ``size``, ``sha256`` and ``metadata`` of the file.
+    :param stored_at: when it was stored, as ISO 8601 text; now if ``None``.
     """
-    return {"status": "stored", **video, **_origin(context, job), "stored_at": _iso(time.time())}
+    return {"status": "stored", **video, **_origin(context, job), "stored_at": stored_at or _iso(time.time())}
 
 
 def describe_failure(context: Context, job: VideoJob, error: VideoGenerationError) -> dict[str, Any]:

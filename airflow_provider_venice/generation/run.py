@@ -3,8 +3,9 @@ One run over a task's requests, from wherever an earlier try has left off. One c
 
 In this order:
 
-1. ``_take_up``: what earlier tries have bought is read, and shown as an XCom. A doubt is reported at once.
-2. ``_receive``: what the trigger has found finished or failed.
+1. ``_receive``: take in what the trigger has found finished or failed, and store it. Of a list only these clips are
+   read; where others still run, the task leaves them to the triggerer again.
+2. ``_take_up``: what earlier tries have bought is read, and shown as an XCom. A doubt is reported at once.
 3. ``_store``: finished clips become files, then the XCom says so, then they may be deleted at Venice.
 4. ``_buy_missing``: check, price, reserve the targets, and submit one by one.
 5. ``_await_rest``: leave the others to the triggerer; the task comes back with what it has found, at 1.
@@ -15,6 +16,7 @@ A crash between any two of them leaves to the next try what the ledger, the rese
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -35,6 +37,8 @@ from airflow_provider_venice.generation.clips import Clip, can_heal, describe_cl
 from airflow_provider_venice.generation.deferral import defer_for_rate_limit, defer_until_completed
 from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
 from airflow_provider_venice.generation.findings import Findings, is_of_one_request
+from airflow_provider_venice.generation.manifest import describe_delivery
+from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.submission import NotNoted, Submission
 from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.hooks.failures import TAKEN_UP, told_how_to_collect
@@ -90,12 +94,16 @@ class GenerationRun:
         self._admission = admission
         self._clips: list[Clip] = []
         self._try_number: int | None = getattr(context["ti"], "try_number", None)
+        self._progress = Progress(self._try_number)
+        #: The XCom of the jobs as this try has pushed it last, while only some of the clips are read.
+        self._shown: list[Mapping[str, Any]] = []
 
-    def execute(self, event: Mapping[str, Any] | None = None) -> Any:
+    def execute(self, event: Mapping[str, Any] | None = None, progress: Mapping[str, Any] | None = None) -> Any:
         """
         Take up what was bought, buy what is missing, wait, and store what has finished.
 
         :param event: what the trigger has sent, where the task has waited in the triggerer.
+        :param progress: what the try knew before it waited, as :class:`Progress` has it.
         :return: plain JSON: for each clip its file and job, or its job where the task stores none; not in a list
             where the task was given one request.
         :raises VeniceError: when some are missing; its ``can_heal`` says whether another try may help.
@@ -103,9 +111,11 @@ class GenerationRun:
         if event is not None and event.get("try_number") not in (None, self._try_number):
             # That of an earlier try: Airflow keeps it where a task is cleared while it runs.
             event = None
+        self._progress = Progress.of(progress, self._try_number)
         self._clips = self._make_clips()
+        if event is not None:
+            self._receive(event)
         self._take_up(announce=event is None and self._admission is None)
-        self._receive(event)
         self._store([clip for clip in self._clips if clip.is_finished])
         self._buy_missing()
         if self._terms.wait:
@@ -121,6 +131,7 @@ class GenerationRun:
             targets = terms.delivery.targets(count, is_list=terms.is_list, map_index=map_index)
         return [
             Clip(
+                position,
                 Submission(terms, self._hook, self._context, position, self._log),
                 owner_of(self._context, position if terms.is_list else None),
                 target,
@@ -131,7 +142,25 @@ class GenerationRun:
     # Taking up what is there
 
     def _take_up(self, *, announce: bool) -> None:
-        for clip in self._clips:
+        self._read([clip for clip in self._clips if clip.is_missing], announce=announce)
+        if not any(clip.submission.entry for clip in self._clips):
+            # A try that was replaced is shown an empty store, whatever is in it.
+            self._stop_if_replaced()
+        self._shown = []
+        # Airflow has dropped what the last try has pushed.
+        self._show()
+        if any(clip.is_doubtful for clip in self._clips):
+            self._stop_buying([clip for clip in self._clips if clip.is_missing])
+
+    def _read(self, clips: Iterable[Clip], *, announce: bool) -> None:
+        """Read what is known of clips: two reads of the store for each."""
+        for clip in clips:
+            clip.error = self._progress.error_of(clip.position)
+            if clip.error is not None:
+                # Of this try: the next one may buy another, this one does not.
+                entry = clip.submission.read()
+                clip.job = None if entry is None or entry.job is None else VideoJob.of(entry.job)
+                continue
             try:
                 clip.job = clip.submission.take_up(announce=announce)
             except VeniceError as error:
@@ -140,33 +169,65 @@ class GenerationRun:
                 clip.noted = clip.submission.ledger.delivery(clip.job)
                 # One that was delivered may be deleted at the vendor by now, and has nothing to wait for.
                 clip.is_finished = clip.noted is not None
-        if not any(clip.submission.entry for clip in self._clips):
-            # A try that was replaced is shown an empty store, whatever is in it.
-            self._stop_if_replaced()
-        # Airflow has dropped what the last try has pushed.
-        self._show()
-        if any(clip.is_doubtful for clip in self._clips):
-            self._stop_buying([clip for clip in self._clips if clip.is_missing])
+                self._recall(clip)
+
+    def _recall(self, clip: Clip) -> None:
+        """Take the file of a clip as stored that this try has stored before a wait: it is not read again."""
+        stored = self._progress.stored.get(str(clip.position))
+        if stored is None or clip.noted is None or clip.job is None or self._terms.delivery is None:
+            return
+        clip.job = dataclasses.replace(clip.job, status="completed", completed_at=stored["completed_at"])
+        from airflow_provider_venice.storage import StoredVideo
+
+        clip.stored = StoredVideo.of(clip.noted)
+        clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"])
 
     def _stop_if_replaced(self) -> None:
         if is_replaced(self._context["ti"]):
             raise TryReplaced("nothing was submitted") from None
 
-    def _receive(self, event: Mapping[str, Any] | None) -> None:
-        """Take in what the trigger has found of the jobs."""
-        from airflow_provider_venice.hooks.sealing import unseal
-        from airflow_provider_venice.triggers.events import job_outcomes
+    def _receive(self, event: Mapping[str, Any]) -> None:
+        """Take in and store what the trigger has found; come back for the jobs that still run."""
+        from airflow_provider_venice.triggers.events import job_outcomes, running_jobs
 
-        outcomes = {} if event is None else {job.queue_id: (job, error) for job, error in job_outcomes(event)}
-        for clip in self._clips:
-            polled, error = outcomes.pop(clip.job.queue_id, (None, None)) if clip.job is not None else (None, None)
-            if error is not None and not clip.is_finished:
+        outcomes = {job.queue_id: (job, error) for job, error in job_outcomes(event)}
+        positions = self._progress.waiting
+        clips = [self._clips[positions[queue_id]] for queue_id in outcomes] if positions else self._clips
+        clips = [clip for clip in clips if not self._progress.has(clip.position)]
+        running = running_jobs(event)
+        if self._terms.is_list:
+            self._shown = self._context["ti"].xcom_pull(key=JOB_KEY) or []
+        self._read(clips, announce=False)
+        self._match(clips, outcomes, event)
+        self._store([clip for clip in clips if clip.is_finished])
+        if running:
+            self._show()
+            self._defer({job.queue_id: positions[job.queue_id] for job in running}, running, event["deadline"])
+
+    def _match(
+        self,
+        clips: Sequence[Clip],
+        outcomes: Mapping[str, tuple[VideoJob, VeniceError | None]],
+        event: Mapping[str, Any],
+    ) -> None:
+        """Take in what the trigger has found of the jobs of these clips."""
+        from airflow_provider_venice.hooks.sealing import unseal
+
+        unmatched = dict(outcomes)
+        for clip in clips:
+            polled, error = unmatched.pop(clip.job.queue_id, (None, None)) if clip.job is not None else (None, None)
+            if polled is None or clip.job is None:
+                continue
+            if error is None:
+                clip.job, clip.is_finished = dataclasses.replace(unseal(polled), request=clip.job.request), True
+            elif not clip.is_finished:
                 self._fail(clip, error)
-            elif polled is not None and error is None:
-                clip.job, clip.is_finished = unseal(polled), True
-        if outcomes and any(clip.is_missing for clip in self._clips):
+                failure = next(one for one in event["failures"] if one["queue_id"] == polled.queue_id)
+                self._progress.note_failed(clip.position, polled, failure, error)
+        if unmatched and any(clip.is_missing for clip in clips):
             # Somebody has deleted the record while the task waited. Buying again would be a second charge.
-            job, _ = next(iter(outcomes.values()))
+            self._stop_if_replaced()
+            job, _ = next(iter(unmatched.values()))
             raise VeniceError(
                 f"the task has waited for {job}, and has no record of it any more: the record was deleted meanwhile. "
                 f"Nothing is bought. {job.how_to_collect}"
@@ -174,7 +235,11 @@ class GenerationRun:
 
     def _show(self) -> None:
         """Push what was bought: for people, and for VeniceRecoverVideosOperator when the task is killed."""
-        shown = [job_entry(clip.job, clip.stored, clip.noted) for clip in self._clips if clip.job is not None]
+        entries = {entry["queue_id"]: entry for entry in self._shown}
+        for clip in self._clips:
+            if clip.job is not None:
+                entries[clip.job.queue_id] = job_entry(clip.job, clip.stored, clip.noted)
+        shown = list(entries.values())
         if shown:
             self._context["ti"].xcom_push(key=JOB_KEY, value=shown if self._terms.is_list else shown[0])
 
@@ -291,7 +356,7 @@ class GenerationRun:
 
     def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
         self._log.info("Waiting in the triggerer until the rate limit admits the submission; nothing was sent yet")
-        defer_for_rate_limit(self._terms, self._admission, refused_until)
+        defer_for_rate_limit(self._terms, self._admission, refused_until, self._progress)
 
     def _stop_buying(self, rest: Sequence[Clip]) -> None:
         """Buy no more after a failure that would meet the others, too, or that leaves a doubt."""
@@ -337,7 +402,7 @@ class GenerationRun:
         jobs = [clip.job for clip in rest if clip.job is not None]
         deadline = time.time() + self._terms.timeout
         if jobs and self._terms.deferrable:
-            defer_until_completed(self._terms, jobs, deadline, self._try_number)
+            self._defer({job.queue_id: clip.position for clip, job in zip(rest, jobs, strict=True)}, jobs, deadline)
         for clip, job in zip(rest, jobs, strict=True):
             try:
                 with told_how_to_collect(job, self._log, self._next_try):
@@ -350,12 +415,30 @@ class GenerationRun:
                 clip.is_finished = True
                 self._store([clip])
 
+    def hand_over_after(self, running: int) -> float:
+        """
+        Return the seconds after the end of a first job at which a list is stored as far as it has come.
+
+        Minutes: each time costs a worker launch and a poll of every job that still runs, so a long list waits longer.
+        Ten minutes at most, as Venice keeps a finished clip of an ordinary model for less than an hour, perhaps.
+
+        :param running: how many jobs run.
+        """
+        return min(600.0, max(120.0, 1.5 * running))
+
+    def _defer(self, waiting: dict[str, int], jobs: Sequence[VideoJob], deadline: float) -> NoReturn:
+        self._progress.waiting = waiting
+        # What has ended is stored before the last one ends: Venice does not keep it for long.
+        seconds = self.hand_over_after(len(jobs)) if len(jobs) > 1 and self._terms.delivery is not None else None
+        defer_until_completed(self._terms, jobs, deadline, self._progress, seconds)
+
     # Delivering
 
     def _store(self, clips: Sequence[Clip]) -> None:
         """Bring finished clips home."""
         if self._terms.delivery is None:
             return
+        clips = [clip for clip in clips if clip.stored is None and clip.error is None]
         for clip in clips:
             self._store_one(clip)
         stored = [clip for clip in clips if clip.stored is not None]
@@ -377,6 +460,8 @@ class GenerationRun:
                     self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log
                 )
             clip.record = delivery.record(self._context, job, clip.stored, clip.owner, self._log)
+            # Invariant: a clip whose manifest could not be written does not count as done, so that a retry writes it.
+            self._progress.note_stored(clip.position, job, clip.record["stored_at"])
         except Exception as error:
             # The others are worth as much: go on, and fail in the end.
             self._log.error("%s: %s", clip.submission, error)

@@ -106,6 +106,11 @@ class Submission:
         """
         return Decimal(0) if self.entry is None else self.entry.charged(price)
 
+    def read(self) -> Entry | None:
+        """Return the last entry, as it is stored now."""
+        self.entry = self.ledger.read()
+        return self.entry
+
     def take_up(self, *, announce: bool = True) -> VideoJob | None:
         """
         Return the clip that an earlier try has bought; ``None`` when one is to be bought.
@@ -114,7 +119,7 @@ class Submission:
         :raises VeniceAmbiguousSubmission: when an earlier try may have bought one. It is not reported yet.
         :raises VeniceError: when it has failed, and nobody has cleared the task since.
         """
-        past = self.entry = self.ledger.read()
+        past = self.read()
         if past is None:
             return None
         cleared = self.ledger.was_cleared_since(past)

@@ -122,20 +122,20 @@ class VideoQueueingOperator(VideoRequestOperator):
         with final_failures():
             return self.generation(context).execute()
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], progress: dict[str, Any] | None = None) -> Any:
         """Go on with the clips that the trigger has found finished."""
         from airflow_provider_venice.hooks.failures import final_failures
 
         with final_failures():
-            return self.generation(context).execute(event)
+            return self.generation(context).execute(event, progress)
 
-    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_in_turn(self, context: Context, event: dict[str, Any], progress: dict[str, Any] | None = None) -> Any:
         """Begin again, now that the rate limit admits the submission."""
         from airflow_provider_venice.hooks.failures import final_failures
         from airflow_provider_venice.triggers.rate_limit import admission
 
         with final_failures():
-            return self.generation(context, admission(event)).execute()
+            return self.generation(context, admission(event)).execute(progress=progress)
 
     def generation(self, context: Context, admission: tuple[float, float] | None = None) -> GenerationRun:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow.sdk import Asset
 
 from airflow_provider_venice.exceptions import VideoBatchError
+from airflow_provider_venice.generation.run import GenerationRun
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, context_of, run_task
+from tests.running import MemoryStore, Tries, context_of, run_task, run_trigger, stored
 
 MODEL: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": 5}
 VIDEO = "VeniceVideoTrigger"
@@ -313,3 +315,187 @@ def test_more_than_a_minute_allows_are_all_bought_without_a_refusal(
         assert tries.deferred_to[-1] == VIDEO
         assert len(venice.journal.charges) == 60
         assert [call for call in venice.journal.calls("queue") if call.refused] == []
+
+
+@pytest.fixture
+def venice(monkeypatch: pytest.MonkeyPatch) -> Iterator[VeniceSimulator]:
+    """A simulator whose jobs take a second, which keeps clips for two minutes and has no rate limit."""
+    with VeniceSimulator(speed=30, job_seconds=30, media="shared", limits=False) as simulator:
+        extra = {"queue_limit": 6000, "retrieve_limit": 6000}
+        connection = {"conn_type": "venice", "password": simulator.api_key, "host": simulator.base_url, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+        yield simulator
+
+
+class QuickRun(GenerationRun):
+    """A run that stores a list as far as it has come three seconds after the first end."""
+
+    def hand_over_after(self, running: int) -> float:
+        """Return three seconds."""
+        return 3.0
+
+
+class QuickClips(VeniceGenerateVideoOperator):
+    """The operator, with that run."""
+
+    generation_class = QuickRun
+
+
+def quick(folder: Path, *prompts: str, **arguments: Any) -> VeniceGenerateVideoOperator:
+    return QuickClips(
+        task_id="clips",
+        request=[{"prompt": prompt} for prompt in prompts],
+        **{"output_path": f"{folder}/{{index:02}}.mp4", **MODEL, **arguments},
+    )
+
+
+class Steps:
+    """A task, one launch of its worker at a time; what travels between them passes through JSON."""
+
+    def __init__(self, task: VeniceGenerateVideoOperator, tries: Tries) -> None:
+        self.task, self.tries = task, tries
+        self.deferred = self.launch("execute")
+
+    def launch(self, method: str, **arguments: Any) -> TaskDeferred:
+        with pytest.raises(TaskDeferred) as deferral:
+            getattr(self.task, method)(context_of(self.task, self.tries), **arguments)
+        return deferral.value
+
+    @property
+    def waiting(self) -> dict[str, Any]:
+        """The arguments of the trigger."""
+        return json.loads(json.dumps(self.deferred.trigger.serialize()[1]))  # type: ignore[no-any-return]
+
+    def event(self) -> dict[str, Any]:
+        """Run the trigger, and return the arguments of the method that takes its event."""
+        kwargs = json.loads(json.dumps(self.deferred.kwargs or {}))
+        return {**kwargs, "event": run_trigger(stored(self.deferred.trigger))}
+
+    def go_on(self) -> None:
+        """Run the trigger, and the worker up to its next deferral."""
+        self.deferred = self.launch(self.deferred.method_name, **self.event())
+
+
+def test_a_list_is_stored_as_far_as_it_has_come(tmp_path: Path, venice: VeniceSimulator) -> None:
+    tries = Tries()
+    steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", "c", timeout=15), tries)
+    first = steps.waiting
+    steps.go_on()
+    assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "02.mp4"}
+    stuck = venice.journal.charges[1].queue_id
+    assert [job["queue_id"] for job in steps.waiting["jobs"]] == [stuck]
+    assert steps.waiting["deadline"] == first["deadline"]
+    shown = tries.xcoms["venice_job"]
+    assert [job["queue_id"] for job in shown] == [charge.queue_id for charge in venice.journal.charges]
+    assert [job.get("delivery", {}).get("is_stored") for job in shown] == [True, None, True]
+    retrieves = {id: len(venice.journal.calls("retrieve", id)) for id in (shown[0]["queue_id"],)}
+    venice.finish(stuck)
+    clips = json.loads(json.dumps(steps.task.execute_complete(context_of(steps.task, tries), **steps.event())))
+    assert [Path(clip["path"]).name for clip in clips] == ["00.mp4", "01.mp4", "02.mp4"]
+    assert {clip["job"]["status"] for clip in clips} == {"completed"}
+    assert {clip["job"]["request"]["prompt"] for clip in clips} == {"a", "[simulate: stuck] b", "c"}
+    # What was stored was neither polled nor fetched again.
+    assert {id: len(venice.journal.calls("retrieve", id)) for id in retrieves} == retrieves
+    assert len(venice.journal.charges) == 3
+
+
+def test_what_was_handed_over_survives_the_deadline_of_the_others(tmp_path: Path, venice: VeniceSimulator) -> None:
+    body = {"error": {"message": "upstream failed", "credits_refunded": True}}
+    venice.fail("retrieve", status=422, body=body, match="boat", times=2)
+    tries = Tries()
+    task = quick(tmp_path, "a", "[simulate: stuck] b", "a boat", timeout=15)
+    with pytest.raises(VideoBatchError) as caught:
+        run_task(task, tries)
+    assert len(tries.deferred_to) >= 2
+    assert caught.value.can_heal
+    assert [result["status"] for result in tries.xcoms["venice_results"]] == ["stored", "failed", "failed"]
+    assert "when the time was up" in tries.xcoms["venice_results"][1]["error"]
+    assert "Nothing was paid for it" in tries.xcoms["venice_results"][2]["error"]
+    assert tries.xcoms["venice_results"][2]["job"]["queue_id"] == venice.journal.charges[2].queue_id
+    # The one that was refunded is bought again by the next try, and not by this one.
+    assert prompts_paid(venice) == ["a", "[simulate: stuck] b", "a boat"]
+    venice.finish(venice.journal.charges[1].queue_id)
+    assert len(run_task(task, tries)) == 3
+    assert prompts_paid(venice)[3:] == ["a boat"]
+
+
+def test_a_hand_over_reads_what_has_ended_and_no_more(tmp_path: Path, venice: VeniceSimulator) -> None:
+    class CountingStore(MemoryStore):
+        """Counts what is read."""
+
+        reads = 0
+
+        def get(self, *arguments: Any) -> Any:
+            type(self).reads += 1
+            return super().get(*arguments)
+
+    prompts = [f"clip {n}" if n % 10 == 0 else f"[simulate: stuck] clip {n}" for n in range(30)]
+    steps = Steps(quick(tmp_path, *prompts), Tries(store=CountingStore()))
+    CountingStore.reads = 0
+    steps.go_on()
+    stored_now = len(list(tmp_path.glob("*.mp4")))
+    assert 1 <= stored_now <= 3
+    assert CountingStore.reads <= 3 * stored_now
+    travels = json.dumps([steps.waiting, steps.deferred.kwargs])
+    assert len(travels) < 30 * 600
+    assert "clip 1" not in travels  # the requests stay in the store
+
+
+@pytest.mark.parametrize("delete_media", [False, True])
+def test_a_worker_that_is_killed_in_a_hand_over_fetches_no_clip_twice(
+    delete_media: bool, tmp_path: Path, venice: VeniceSimulator
+) -> None:
+    class Killed(BaseException):
+        """The worker is gone."""
+
+    tries = Tries()
+    task = quick(tmp_path, "a", "[simulate: stuck] b", "c", delete_media=delete_media)
+    steps = Steps(task, tries)
+    arguments = steps.event()
+    original = type(tries.store).set
+
+    def fatal(key: str, value: Any, **options: Any) -> None:
+        if key == "venice_delivery_2":
+            raise Killed
+        original(tries.store, key, value, **options)
+
+    tries.store.set = fatal  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        task.execute_complete(context_of(task, tries), **arguments)
+    del tries.store.set
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["00.mp4"]
+    fetched = len(venice.journal.calls("retrieve", venice.journal.charges[0].queue_id))
+    tries.xcoms.clear()
+    tries.try_number += 1
+    venice.finish(venice.journal.charges[1].queue_id)
+    assert len(run_task(task, tries)) == 3
+    assert len(venice.journal.calls("retrieve", venice.journal.charges[0].queue_id)) == fetched
+    assert len(venice.journal.charges) == 3
+
+
+def test_clips_are_deleted_at_venice_only_when_all_that_was_bought_is_shown(
+    tmp_path: Path, venice: VeniceSimulator
+) -> None:
+    tries = Tries()
+    steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", "c", delete_media=True), tries)
+    steps.go_on()
+    assert len(venice.journal.calls("complete")) == 2
+    assert venice.journal.unread_deletions == []
+    assert [bool(job.get("delivery")) for job in tries.xcoms["venice_job"]] == [True, False, True]
+    venice.finish(venice.journal.charges[1].queue_id)
+    steps.task.execute_complete(context_of(steps.task, tries), **steps.event())
+    assert len(venice.journal.calls("complete")) == 3
+
+
+def test_what_an_earlier_try_knew_is_not_believed(tmp_path: Path, venice: VeniceSimulator) -> None:
+    tries = Tries()
+    steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", timeout=20), tries)
+    steps.go_on()
+    venice.finish(venice.journal.charges[1].queue_id)
+    arguments = steps.event()
+    (tmp_path / "00.mp4").unlink()
+    tries.try_number += 1  # cleared while it ran: Airflow keeps the arguments
+    steps.deferred = steps.launch("execute_complete", **arguments)
+    assert len(steps.waiting["jobs"]) == 1
+    steps.task.execute_complete(context_of(steps.task, tries), **steps.event())
+    assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "01.mp4"}
