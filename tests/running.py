@@ -110,6 +110,43 @@ def run_task(task: Any, tries: Tries | None = None) -> Any:
             arguments = {**(deferred.kwargs or {}), "event": event}
 
 
+class Steps:
+    """A task, one launch of its worker at a time; what travels between them passes through JSON."""
+
+    def __init__(self, task: Any, tries: Tries) -> None:
+        self.task, self.tries = task, tries
+        self.deferred = self.launch("execute")
+
+    def launch(self, method: str, **arguments: Any) -> TaskDeferred:
+        """Run the worker up to its next deferral."""
+        try:
+            result = getattr(self.task, method)(context_of(self.task, self.tries), **arguments)
+        except TaskDeferred as deferred:
+            return deferred
+        raise AssertionError(f"the task did not defer: {result}")
+
+    @property
+    def waiting(self) -> dict[str, Any]:
+        """The arguments of the trigger."""
+        arguments: dict[str, Any] = json.loads(json.dumps(self.deferred.trigger.serialize()[1]))
+        return arguments
+
+    def event(self) -> dict[str, Any]:
+        """Run the trigger, and return the arguments of the method that takes its event."""
+        kwargs = json.loads(json.dumps(self.deferred.kwargs or {}))
+        return {**kwargs, "event": run_trigger(stored(self.deferred.trigger))}
+
+    def go_on(self) -> None:
+        """Run the trigger, and the worker up to its next deferral."""
+        self.deferred = self.launch(self.deferred.method_name, **self.event())
+
+    def end(self) -> Any:
+        """Run the trigger, and the worker to its end; return its result."""
+        arguments = self.event()
+        method = getattr(self.task, self.deferred.method_name)
+        return json.loads(json.dumps(method(context_of(self.task, self.tries), **arguments)))
+
+
 def stored(trigger: BaseTrigger) -> BaseTrigger:
     """Return the trigger as the triggerer makes it, out of its row in the database."""
     path, arguments = trigger.serialize()

@@ -143,6 +143,16 @@ class Pace:
         self._last = now
         self._in_flight += 1
 
+    def expect(self, requests: int, now: float) -> None:
+        """
+        Note that others are about to send requests under the same limit: they count as if they were sent now.
+
+        :param requests: how many; more than half a window's count as that.
+        :param now: epoch seconds.
+        """
+        spacing = self.window / (self._limit - self._limit // 20)
+        self._last = max(self._last, now) + min(requests * spacing, self.window / 2)
+
     def done(self) -> None:
         """Note that a request was answered, failed, or was not sent after all."""
         self._in_flight -= 1

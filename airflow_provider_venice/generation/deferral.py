@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -56,3 +56,26 @@ def defer_for_rate_limit(
         venice_conn_id=terms.venice_conn_id, since=since, deadline=deadline, refused_until=refused_until
     )
     raise TaskDeferred(trigger=trigger, method_name="execute_in_turn", kwargs={"progress": progress.to_dict()})
+
+
+def defer_for_download(
+    venice_conn_id: str, wait: Sequence[float], refused_for: float | None, kwargs: Mapping[str, Any]
+) -> NoReturn:
+    """
+    Leave the wait of a download for the rate limit to the triggerer; the task comes back by ``execute_download``.
+
+    :param wait: since when it waits, and until when it may, in epoch seconds.
+    :param refused_for: seconds for which Venice refuses it.
+    :param kwargs: come back with the event.
+    """
+    from airflow_provider_venice.triggers.rate_limit import VeniceRateLimitTrigger
+
+    since, deadline = wait
+    trigger = VeniceRateLimitTrigger(
+        venice_conn_id=venice_conn_id,
+        since=since,
+        deadline=deadline,
+        refused_until=time.time() + (refused_for or 0.0),
+        budget="retrieve",
+    )
+    raise TaskDeferred(trigger=trigger, method_name="execute_download", kwargs=dict(kwargs))

@@ -27,7 +27,34 @@ if TYPE_CHECKING:
     from airflow_provider_venice.reservations import Owner
     from airflow_provider_venice.storage import StoredVideo
 
+#: Longest wait for the rate limit in a worker, in seconds, where the triggerer can wait as well: about what it costs to
+#: start another worker. And such waits in all.
+SHORT_WAIT, _SHORT_WAITS = 3.0, 5.0
+
 _INDEX = re.compile(r"\{index(?::(0?\d+))?\}")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """
+    How long a download waits in its worker for the rate limit.
+
+    :param max_wait: longest single wait, in seconds; no limit but the next one if ``None``.
+    :param timeout: most seconds in all.
+    """
+
+    max_wait: float | None
+    timeout: float
+
+    @classmethod
+    def of(cls, *, deferrable: bool, timeout: float) -> Patience:
+        """
+        Return how long a task waits in its worker.
+
+        :param deferrable: whether it may leave longer waits to the triggerer.
+        :param timeout: most seconds that it waits in all.
+        """
+        return cls(SHORT_WAIT, _SHORT_WAITS) if deferrable else cls(None, timeout)
 
 
 @dataclass(frozen=True)
@@ -115,7 +142,14 @@ class Delivery:
         reservations.release(target, owner)
 
     def store(
-        self, hook: VeniceHook, job: VideoJob, target: Any, owner: Owner, ledger: Ledger, log: Any
+        self,
+        hook: VeniceHook,
+        job: VideoJob,
+        target: Any,
+        owner: Owner,
+        ledger: Ledger,
+        log: Any,
+        patience: Patience,
     ) -> StoredVideo:
         """
         Download a clip to its target, or find it where an earlier try has put it.
@@ -123,6 +157,8 @@ class Delivery:
         :param job: the finished job, its private link readable.
         :param owner: who stores it.
         :param ledger: what the task remembers of the clip.
+        :param patience: how long to wait for the rate limit here.
+        :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
         :raises VeniceError: when no whole file could be stored.
         """
         from airflow_provider_venice import reservations, storage
@@ -143,6 +179,8 @@ class Delivery:
                     # note leaves no file, and a digest that nothing matches: the next try downloads.
                     before_publish=lambda file: ledger.note_delivery(job, file.to_dict()),
                     writer=str(owner),
+                    max_wait=patience.max_wait,
+                    rate_limit_timeout=patience.timeout,
                 )
         reservations.mark_stored(target, owner)
         return stored
@@ -197,13 +235,16 @@ def deliver(
     *,
     log: Any,
     outlets: Iterable[Any],
+    patience: Patience,
 ) -> dict[str, Any]:
     """
     Bring home a finished clip that another task has bought.
 
     :param job: the job, or its dictionary.
     :param delivery: what becomes of it.
+    :param patience: how long to wait for the rate limit here.
     :return: see :func:`delivered`.
+    :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
     :raises VeniceError: when no whole file could be stored.
     """
     from airflow_provider_venice.hooks.failures import told_how_to_collect
@@ -214,7 +255,7 @@ def deliver(
     (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
     try:
         with told_how_to_collect(finished, log):
-            stored = delivery.store(hook, finished, target, owner, ledger, log)
+            stored = delivery.store(hook, finished, target, owner, ledger, log, patience)
     except Exception:
         delivery.release(target, owner)
         raise

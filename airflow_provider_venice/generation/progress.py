@@ -55,6 +55,7 @@ class Progress:
 
     def note_stored(self, position: int, job: VideoJob, stored_at: str) -> None:
         """Remember a clip that is stored."""
+        self.download_wait = None
         self.stored[str(position)] = {"completed_at": job.completed_at, "stored_at": stored_at}
 
     def note_failed(self, position: int, job: VideoJob, failure: Mapping[str, Any], error: Exception) -> None:

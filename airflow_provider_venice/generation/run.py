@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.providers.common.compat.sdk import TaskDeferred
+
 from airflow_provider_venice.api.model import VideoJob, VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
@@ -34,8 +36,12 @@ from airflow_provider_venice.exceptions import (
 from airflow_provider_venice.generation import pricing
 from airflow_provider_venice.generation.checks import check_requests
 from airflow_provider_venice.generation.clips import Clip, can_heal, describe_clips, raise_failures
-from airflow_provider_venice.generation.deferral import defer_for_rate_limit, defer_until_completed
-from airflow_provider_venice.generation.delivery import job_entry, owner_of, tell_outlets
+from airflow_provider_venice.generation.deferral import (
+    defer_for_download,
+    defer_for_rate_limit,
+    defer_until_completed,
+)
+from airflow_provider_venice.generation.delivery import SHORT_WAIT, Patience, job_entry, owner_of, tell_outlets
 from airflow_provider_venice.generation.findings import Findings, is_of_one_request
 from airflow_provider_venice.generation.manifest import describe_delivery
 from airflow_provider_venice.generation.progress import Progress
@@ -49,15 +55,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
+    from airflow_provider_venice.storage import StoredVideo
 
 #: After how many purchases the XCom of the jobs is pushed again.
 _SHOWN_EVERY = 10
 
 #: How many requests a line of the log names.
 _MOST_NAMED = 10
-
-#: Longest wait for the rate limit in a worker, in seconds: about what it costs to start another one.
-_SHORT_WAIT = 3.0
 
 
 class GenerationRun:
@@ -95,6 +99,7 @@ class GenerationRun:
         self._clips: list[Clip] = []
         self._try_number: int | None = getattr(context["ti"], "try_number", None)
         self._progress = Progress(self._try_number)
+        self._event: Mapping[str, Any] | None = None
         #: The XCom of the jobs as this try has pushed it last, while only some of the clips are read.
         self._shown: list[Mapping[str, Any]] = []
 
@@ -111,6 +116,7 @@ class GenerationRun:
         if event is not None and event.get("try_number") not in (None, self._try_number):
             # That of an earlier try: Airflow keeps it where a task is cleared while it runs.
             event = None
+        self._event = event
         self._progress = Progress.of(progress, self._try_number)
         self._clips = self._make_clips()
         if event is not None:
@@ -173,12 +179,12 @@ class GenerationRun:
 
     def _recall(self, clip: Clip) -> None:
         """Take the file of a clip as stored that this try has stored before a wait: it is not read again."""
+        from airflow_provider_venice.storage import StoredVideo
+
         stored = self._progress.stored.get(str(clip.position))
         if stored is None or clip.noted is None or clip.job is None or self._terms.delivery is None:
             return
         clip.job = dataclasses.replace(clip.job, status="completed", completed_at=stored["completed_at"])
-        from airflow_provider_venice.storage import StoredVideo
-
         clip.stored = StoredVideo.of(clip.noted)
         clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"])
 
@@ -349,7 +355,7 @@ class GenerationRun:
         if self._admission is None and self._is_one_of_many():
             self._wait_for_rate_limit(None)
         try:
-            return clip.submission.buy(request, cost, _SHORT_WAIT)
+            return clip.submission.buy(request, cost, SHORT_WAIT)
         except VeniceRateLimitError as error:
             self._log.info("%s", error)
             self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))
@@ -439,10 +445,18 @@ class GenerationRun:
         if self._terms.delivery is None:
             return
         clips = [clip for clip in clips if clip.stored is None and clip.error is None]
-        for clip in clips:
-            self._store_one(clip)
+        try:
+            for clip in clips:
+                self._store_one(clip)
+        except TaskDeferred:
+            self._clean_up(clips)
+            raise
+        self._clean_up(clips)
+
+    def _clean_up(self, clips: Iterable[Clip]) -> None:
+        """Delete at Venice what was stored, where that is asked for."""
         stored = [clip for clip in clips if clip.stored is not None]
-        if stored and self._terms.delivery.delete_media:
+        if stored and self._terms.delivery is not None and self._terms.delivery.delete_media:
             # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves
             # a file, and a clip at Venice that the next try deletes.
             self._show()
@@ -456,9 +470,7 @@ class GenerationRun:
         assert job is not None
         try:
             with told_how_to_collect(job, self._log, self._next_try):
-                clip.stored = delivery.store(
-                    self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log
-                )
+                clip.stored = self._fetch(clip, job)
             clip.record = delivery.record(self._context, job, clip.stored, clip.owner, self._log)
             # Invariant: a clip whose manifest could not be written does not count as done, so that a retry writes it.
             self._progress.note_stored(clip.position, job, clip.record["stored_at"])
@@ -466,6 +478,25 @@ class GenerationRun:
             # The others are worth as much: go on, and fail in the end.
             self._log.error("%s: %s", clip.submission, error)
             clip.error = error
+
+    def _fetch(self, clip: Clip, job: VideoJob) -> StoredVideo:
+        """Store a clip; where the rate limit asks for a longer wait, leave that to the triggerer and come back."""
+        delivery, terms = self._terms.delivery, self._terms
+        assert delivery is not None
+        patience = Patience.of(deferrable=terms.deferrable, timeout=terms.timeout)
+        try:
+            return delivery.store(self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log, patience)
+        except VeniceRateLimitError as error:
+            now = time.time()
+            wait = self._progress.download_wait or [now, now + terms.timeout]
+            # Too many fetches of a private link are not a rate limit: no waiting gets it back.
+            if not terms.deferrable or now >= wait[1] or job.download_url is not None:
+                raise
+            self._progress.download_wait = wait
+            self._log.info("%s. Waiting in the triggerer until the rate limit admits the download of %s", error, job)
+            self._show()
+            travels = {"progress": self._progress.to_dict(), "completed": self._event}
+            defer_for_download(terms.venice_conn_id, wait, error.retry_after, travels)
 
     def _fail(self, clip: Clip, error: VeniceError) -> None:
         """Take in that a job has no video, or that nobody knows yet."""

@@ -233,10 +233,12 @@ class VeniceHook(BaseHook):
         """
         return self.get_conn().send(calls.retrieve(sealing.unseal(job)))
 
-    def poll(self, job: JobLike) -> VideoJob:
+    def poll(self, job: JobLike, rate_limit_timeout: float | None = None) -> VideoJob:
         """
         Poll a job once; an end, or a refused key, is believed only when a second poll says the same.
 
+        :param rate_limit_timeout: most seconds to wait in all while Venice refuses the poll for its rate limit; a
+            refusal fails the poll if ``None``.
         :raises VideoGenerationError: when it has ended without a video.
         :raises VeniceError: when the poll failed; the job goes on.
         """
@@ -244,7 +246,7 @@ class VeniceHook(BaseHook):
         transport = self.get_conn()
         while True:
             try:
-                return transport.send(call, attempts=1)
+                return transport.send(call, attempts=1, rate_limit_timeout=rate_limit_timeout)
             except VeniceError as error:
                 pause = confirmation.needed(error)
                 if pause is None:
@@ -311,20 +313,27 @@ class VeniceHook(BaseHook):
         path: Any,
         overwrite: bool = False,
         before_publish: Callable[[storage.StoredVideo], None] | None = None,
+        *,
+        rate_limit_timeout: float = DEFAULT_TIMEOUT,
     ) -> storage.StoredVideo:
         """
         Stream a finished clip to a file, which appears under its name only when it is whole.
+
+        The download of an ordinary model's clip counts as a retrieve. Where Venice refuses it for the rate limit,
+        this waits here, however often that happens: Venice keeps a clip for a while only.
 
         :param job: the job.
         :param path: a local path, or any ``ObjectStoragePath`` or its URL.
         :param overwrite: whether a file that is already there may be replaced.
         :param before_publish: is told of the file when it is whole and not yet in its place.
+        :param rate_limit_timeout: most seconds to wait for the rate limit in all.
         :return: path, size in bytes, sha256 and metadata of the file.
+        :raises VeniceRateLimitError: when the rate limit asks for a longer wait; nothing is left behind.
         :raises VideoDownloadError: when no whole video comes; nothing is left behind.
         :raises VeniceRequestError: when the path cannot be written to.
         """
         with told_how_to_collect(VideoJob.of(job), self.log, then=None):
-            return self.fetch(job, path, overwrite=overwrite, before_publish=before_publish)
+            return self.fetch(job, path, overwrite, before_publish, rate_limit_timeout=rate_limit_timeout)
 
     def fetch(
         self,
@@ -332,19 +341,26 @@ class VeniceHook(BaseHook):
         path: Any,
         overwrite: bool = False,
         before_publish: Callable[[storage.StoredVideo], None] | None = None,
+        *,
         writer: str | None = None,
+        max_wait: float | None = None,
+        rate_limit_timeout: float = DEFAULT_TIMEOUT,
     ) -> storage.StoredVideo:
         """
         Do what :meth:`download` does, and leave to the caller to log how to collect the clip when it fails.
 
         :param writer: names the task instance; what a try of it that was killed has left is removed.
+        :param max_wait: longest single wait for the rate limit, in seconds; no limit but the next one if ``None``.
+        :raises VeniceRateLimitError: when the rate limit asks for a longer wait; nothing is left behind.
         """
         from airflow_provider_venice.transport.download import download
 
         transport, finished = self.get_conn(), sealing.unseal(job)
         stored = storage.store_video(
             path,
-            lambda partial: download(transport, finished, partial),
+            lambda partial: download(
+                transport, finished, partial, max_wait=max_wait, rate_limit_timeout=rate_limit_timeout
+            ),
             overwrite=overwrite,
             before_publish=before_publish,
             writer=writer,
@@ -367,7 +383,10 @@ class VeniceHook(BaseHook):
         transport, finished = self.get_conn(), sealing.unseal(job)
         with tempfile.TemporaryDirectory() as folder:
             stored = storage.store_video(
-                f"{folder}/video.mp4", lambda partial: download(transport, finished, partial, max_size=max_size)
+                f"{folder}/video.mp4",
+                lambda partial: download(
+                    transport, finished, partial, max_size=max_size, rate_limit_timeout=DEFAULT_TIMEOUT
+                ),
             )
             with open(stored.path, "rb") as file:
                 return file.read()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: States of a task that has begun, and has not ended well.
 _BEGUN = ("running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "failed")
 
+#: Seconds that one clip waits for the rate limit, here in the worker, before the task goes on with the others.
+RATE_LIMIT_TIMEOUT = 900.0
+
 
 @dataclass
 class _Found:
@@ -145,9 +148,9 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         with told_how_to_collect(job, self.log, "A retry or a clear of this task collects it, and pays nothing"):
             stored = storage.existing_video(target)
             if stored is None:
-                if not self.hook.poll(job).is_completed():
+                if not self.hook.poll(job, rate_limit_timeout=RATE_LIMIT_TIMEOUT).is_completed():
                     return {"status": "processing"}
-                stored = self.hook.fetch(job, target)
+                stored = self.hook.fetch(job, target, rate_limit_timeout=RATE_LIMIT_TIMEOUT)
         return {"status": "collected", **stored.to_dict()}
 
     def _find(self, context: Context) -> _Found:

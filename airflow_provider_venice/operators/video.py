@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_venice.api.limits import FAILURES
+from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import seconds
+from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation import arguments
-from airflow_provider_venice.generation.delivery import Delivery, deliver
+from airflow_provider_venice.generation.delivery import Delivery, Patience, deliver
 from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
 
@@ -137,6 +140,25 @@ class VideoQueueingOperator(VideoRequestOperator):
         with final_failures():
             return self.generation(context, admission(event)).execute(progress=progress)
 
+    def execute_download(
+        self,
+        context: Context,
+        event: dict[str, Any],
+        progress: dict[str, Any] | None = None,
+        completed: dict[str, Any] | None = None,
+    ) -> Any:
+        """
+        Go on with the downloads, now that the rate limit admits one, or the time for the wait is up.
+
+        :param event: of the rate limit's trigger. A failure is met again by the download, which says more.
+        :param progress: what the try knew before the wait.
+        :param completed: the event that had brought the finished clips.
+        """
+        from airflow_provider_venice.hooks.failures import final_failures
+
+        with final_failures():
+            return self.generation(context).execute(completed, progress)
+
     def generation(self, context: Context, admission: tuple[float, float] | None = None) -> GenerationRun:
         """
         Return the run that this task makes.
@@ -234,6 +256,8 @@ class VeniceDownloadVideoOperator(VeniceOperator):
     :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
     :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
         what it cost, when, which file came of it, and which task did it.
+    :param deferrable: whether to leave a longer wait for the rate limit to the triggerer.
+    :param timeout: most seconds to wait for the rate limit.
     """
 
     # The job first, so that a path may name it: ``{{ task.job.queue_id }}``.
@@ -247,6 +271,8 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         overwrite: bool = False,
         delete_media: bool = False,
         manifest: bool = False,
+        deferrable: bool = True,
+        timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -255,18 +281,48 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         self.overwrite = overwrite
         self.delete_media = delete_media
         self.manifest = manifest
+        self.deferrable = deferrable
         with arguments.checked(self.task_id):
+            self.timeout = seconds("timeout", timeout)
+            arguments.check_seconds("timeout", self.timeout)
             arguments.check_job(job, many=False)
             arguments.check_path(output_path)
-            arguments.check_flags(overwrite=overwrite, delete_media=delete_media, manifest=manifest)
+            arguments.check_flags(
+                overwrite=overwrite, delete_media=delete_media, manifest=manifest, deferrable=deferrable
+            )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download, and delete if asked to."""
+        return self._deliver(context, None)
+
+    def execute_download(self, context: Context, event: dict[str, Any], wait: list[float]) -> dict[str, Any]:
+        """
+        Download, now that the rate limit admits it, or the time for the wait is up.
+
+        :param event: of the rate limit's trigger. A failure is met again by the download, which says more.
+        :param wait: since when it waits, and until when it may, in epoch seconds.
+        """
+        return self._deliver(context, wait)
+
+    def _deliver(self, context: Context, wait: list[float] | None) -> dict[str, Any]:
+        from airflow_provider_venice.generation.deferral import defer_for_download
         from airflow_provider_venice.hooks.failures import final_failures
 
         delivery = Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
-        with final_failures():
-            return deliver(self.job, delivery, self.hook, context, log=self.log, outlets=self.outlets)
+        patience = Patience.of(deferrable=self.deferrable, timeout=self.timeout)
+        try:
+            with final_failures():
+                return deliver(
+                    self.job, delivery, self.hook, context, log=self.log, outlets=self.outlets, patience=patience
+                )
+        except VeniceRateLimitError as error:
+            now = time.time()
+            wait = wait or [now, now + self.timeout]
+            # Too many fetches of a private link are not a rate limit: no waiting gets it back.
+            if not self.deferrable or now >= wait[1] or VideoJob.of(self.job).download_url is not None:
+                raise
+            self.log.info("%s. Waiting in the triggerer until the rate limit admits the download", error)
+            defer_for_download(self.venice_conn_id, wait, error.retry_after, {"wait": wait})
 
 
 class VeniceGenerateVideoOperator(VideoQueueingOperator):

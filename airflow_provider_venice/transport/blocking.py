@@ -172,13 +172,22 @@ class BlockingTransport:
         """Close the connections."""
         self._session.close()
 
-    def send(self, call: Call[T], *, attempts: int | None = None, max_wait: float | None = None) -> T:
+    def send(
+        self,
+        call: Call[T],
+        *,
+        attempts: int | None = None,
+        max_wait: float | None = None,
+        rate_limit_timeout: float | None = None,
+    ) -> T:
         """
         Make a call and return its result.
 
         :param call: the call.
         :param attempts: how often at most; ``None`` for the connection's setting.
         :param max_wait: longest wait for the rate limit, in seconds; ``None`` for the connection's setting.
+        :param rate_limit_timeout: seconds in all for which refusals for the rate limit are waited out, whatever
+            their number; ``None`` to count them as attempts.
         :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` tells which.
         :raises VeniceError: when there is no result.
         """
@@ -187,7 +196,7 @@ class BlockingTransport:
             with self.open(call, max_wait=max_wait) as answer:
                 return call.read(answer.reply())
 
-        return self.repeat(call, attempt, attempts=attempts, max_wait=max_wait)
+        return self.repeat(call, attempt, attempts=attempts, max_wait=max_wait, rate_limit_timeout=rate_limit_timeout)
 
     def repeat(
         self,
@@ -196,13 +205,15 @@ class BlockingTransport:
         *,
         attempts: int | None = None,
         max_wait: float | None = None,
+        rate_limit_timeout: float | None = None,
     ) -> T:
         """
         Run ``attempt`` until it succeeds or the retry policy for ``call`` has had enough.
 
         :raises VeniceError: the last failure.
         """
-        retrying = tenacity.Retrying(sleep=time.sleep, **policy.options(self.settings, call, attempts, max_wait))
+        options = policy.options(self.settings, call, attempts, max_wait, rate_limit_timeout)
+        retrying = tenacity.Retrying(sleep=time.sleep, **options)
         return retrying(attempt)
 
     @contextlib.contextmanager

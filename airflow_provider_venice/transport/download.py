@@ -15,7 +15,15 @@ from airflow_provider_venice.transport.blocking import BlockingTransport
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
-def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, *, max_size: int | None = None) -> None:
+def download(
+    transport: BlockingTransport,
+    job: VideoJob,
+    partial: PartialFile,
+    *,
+    max_size: int | None = None,
+    max_wait: float | None = None,
+    rate_limit_timeout: float | None = None,
+) -> None:
     """
     Fill ``partial`` with the clip.
 
@@ -25,6 +33,10 @@ def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, 
     :param job: a finished job.
     :param partial: where the bytes go.
     :param max_size: most bytes to accept.
+    :param max_wait: longest single wait for the rate limit, in seconds; ``None`` for no limit but the next one.
+    :param rate_limit_timeout: seconds in all for which refusals of inline media are waited out, whatever their
+        number; ``None`` to count them as attempts.
+    :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` tells which.
     :raises VideoDownloadError: when what comes is not the announced file, or larger than ``max_size``.
     :raises VeniceError: when it does not come at all.
     """
@@ -32,7 +44,7 @@ def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, 
 
     def attempt() -> None:
         call = calls.download(job, start=partial.size if whole.is_link else 0)
-        with transport.open(call) as answer:
+        with transport.open(call, max_wait=max_wait) as answer:
             head = answer.head
             if not head.is_media:
                 if head.status == 416 and partial.size:
@@ -54,7 +66,9 @@ def download(transport: BlockingTransport, job: VideoJob, partial: PartialFile, 
             partial.restart()
             raise
 
-    transport.repeat(whole, attempt)
+    # Too many fetches of a private link are not a rate limit: no waiting gets it back.
+    patience = rate_limit_timeout if whole.budget else None
+    transport.repeat(whole, attempt, max_wait=max_wait if whole.budget else None, rate_limit_timeout=patience)
 
 
 def _place(partial: PartialFile, head: Head) -> None:

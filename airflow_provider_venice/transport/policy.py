@@ -14,6 +14,9 @@ from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport.settings import Settings
 
+#: Most seconds by which those part that are refused again and again for the rate limit.
+_LONGEST_SPREAD = 30.0
+
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +42,11 @@ def headers(call: Call[Any]) -> dict[str, str]:
 
 
 def options(
-    settings: Settings, call: Call[Any], attempts: int | None = None, max_wait: float | None = None
+    settings: Settings,
+    call: Call[Any],
+    attempts: int | None = None,
+    max_wait: float | None = None,
+    rate_limit_timeout: float | None = None,
 ) -> dict[str, Any]:
     """
     Return the arguments for ``tenacity.Retrying`` or ``tenacity.AsyncRetrying``.
@@ -48,25 +55,38 @@ def options(
     :param call: the call to make.
     :param attempts: how often at most; ``None`` for the connection's setting.
     :param max_wait: longest wait that the server may name, in seconds; ``None`` for the connection's setting.
+    :param rate_limit_timeout: seconds for which refusals for the rate limit are waited out; they then count as no
+        attempts. ``None`` to count them like other failures.
     """
     most = settings.retry_attempts if attempts is None else attempts
     longest = settings.retry_max_wait if max_wait is None else max_wait
+    refusals, left = 0, 0.0
 
     def retry(state: RetryCallState) -> bool:
         error = _error(state)
         return error is not None and may_repeat(call, error)
 
     def stop(state: RetryCallState) -> bool:
-        named = getattr(_error(state), "retry_after", None) or 0.0
-        return state.attempt_number >= most or named > longest
+        nonlocal refusals, left
+        error = _error(state)
+        named = getattr(error, "retry_after", None) or 0.0
+        if rate_limit_timeout is not None and isinstance(error, VeniceRateLimitError):
+            refusals += 1
+            left = rate_limit_timeout - (state.seconds_since_start or 0.0)
+            return named > (left if max_wait is None else min(left, max_wait)) or left <= 0
+        return state.attempt_number - refusals >= most or named > longest
 
     def wait(state: RetryCallState) -> float:
-        return backoff(
+        chance = random.random()
+        pause = backoff(
             state.attempt_number,
             longest=settings.retry_max_wait,
-            chance=random.random(),
+            chance=chance,
             named=getattr(_error(state), "retry_after", None),
         )
+        # Of many that were refused together and come back together, most are refused again: they part.
+        spread = min(_LONGEST_SPREAD, 2.0**refusals - 2, left - pause) if refusals > 1 else 0.0
+        return pause + chance * max(0.0, spread)
 
     return {"retry": retry, "stop": stop, "wait": wait, "before_sleep": _announcer(call), "reraise": True}
 

@@ -1,4 +1,4 @@
-"""``VeniceRateLimitTrigger``: waits, without a worker slot, until a key's rate limit admits a submission."""
+"""``VeniceRateLimitTrigger``: waits, without a worker slot, until a key's rate limit admits a request of a worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -16,10 +16,13 @@ from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.transport.asynchronous import AsyncTransport
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
+#: Seconds that a download counts as more urgent than it is: Venice does not keep a clip for long, and a poll can wait.
+_BEFORE_POLLS = 86400.0
+
 
 class VeniceRateLimitTrigger(BaseTrigger):
     """
-    Wait until the key's rate limit admits one more submission, which a worker then makes.
+    Wait until the key's rate limit admits one more submission or download, which a worker then makes.
 
     A trigger submits nothing itself: it is run again when its triggerer is lost, and would pay twice.
     All that wait in one triggerer are let through one by one, at the pace of the limit; who has waited
@@ -31,16 +34,24 @@ class VeniceRateLimitTrigger(BaseTrigger):
     :param deadline: epoch seconds at which to give up.
     :param refused_until: epoch seconds until which Venice has refused submissions, where it has; all
         that wait for the same key wait for that.
+    :param budget: the rate limit: ``queue`` for a submission, ``retrieve`` for a download, which goes before all polls.
     """
 
     def __init__(
-        self, *, venice_conn_id: str, since: float, deadline: float, refused_until: float | None = None
+        self,
+        *,
+        venice_conn_id: str,
+        since: float,
+        deadline: float,
+        refused_until: float | None = None,
+        budget: Literal["queue", "retrieve"] = "queue",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.venice_conn_id = venice_conn_id
         self.since = since
         self.deadline = deadline
         self.refused_until = refused_until
+        self.budget = budget
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments as plain JSON."""
@@ -51,6 +62,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
                 "since": self.since,
                 "deadline": self.deadline,
                 "refused_until": self.refused_until,
+                "budget": self.budget,
             },
         )
 
@@ -79,12 +91,13 @@ class VeniceRateLimitTrigger(BaseTrigger):
         """Let all that wait for this key know that it was refused."""
         now = time.time()
         if self.refused_until is not None and self.refused_until > now:
-            pace = transport.account.turns["queue"].pace
+            pace = transport.account.turns[self.budget].pace
             pace.observe(RateLimit(limit=None, remaining=None, resets_at=None), self.refused_until - now, now)
 
     async def _turn(self, transport: AsyncTransport) -> None:
-        async with transport.account.turns["queue"].turn(lambda now: now - self.since):
-            self.log.info("The rate limit admits the submission, after %.0f s", time.time() - self.since)
+        ahead = _BEFORE_POLLS if self.budget == "retrieve" else 0.0
+        async with transport.account.turns[self.budget].turn(lambda now: ahead + now - self.since):
+            self.log.info("The rate limit admits the request, after %.0f s", time.time() - self.since)
 
 
 def admission(event: Mapping[str, Any] | None) -> tuple[float, float]:

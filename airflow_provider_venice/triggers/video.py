@@ -87,6 +87,9 @@ class VeniceVideoTrigger(BaseTrigger):
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
                 outcomes = await self._outcomes(transport, jobs)
+                # A worker is about to fetch them: without a private link, each is a retrieve, as a poll is.
+                inline = [job for job, _ in outcomes if job.is_completed() and job.download_url is None]
+                transport.account.turns["retrieve"].pace.expect(len(inline), time.time())
             event = describe_outcomes(outcomes)
         except asyncio.CancelledError:
             # A user has marked or cleared the task, or the triggerer ends, or hands over to another.

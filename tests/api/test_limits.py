@@ -187,3 +187,14 @@ def test_who_shares_a_key_without_knowing_of_each_other_is_not_refused(
         due.append((slot, number))
     # Each client but one may be surprised once a window, when it believes an answer that is older than the last slot.
     assert server.refused <= (clients - 1) * server.windows
+
+
+def test_requests_of_others_that_are_expected_count_as_sent() -> None:
+    pace = Pace(20, window=19.0)
+    pace.take(NOW)
+    pace.done()
+    pace.expect(3, NOW)
+    assert pace.next_at(NOW) == pytest.approx(NOW + 4)
+    # However many they are, polls go on after half a window.
+    pace.expect(1000, NOW)
+    assert pace.next_at(NOW) <= NOW + 4 + 19 / 2

@@ -16,7 +16,7 @@ from airflow_provider_venice.generation.run import GenerationRun
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import MemoryStore, Tries, context_of, run_task, run_trigger, stored
+from tests.running import MemoryStore, Steps, Tries, context_of, run_task
 
 MODEL: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": 5}
 VIDEO = "VeniceVideoTrigger"
@@ -347,33 +347,6 @@ def quick(folder: Path, *prompts: str, **arguments: Any) -> VeniceGenerateVideoO
         request=[{"prompt": prompt} for prompt in prompts],
         **{"output_path": f"{folder}/{{index:02}}.mp4", **MODEL, **arguments},
     )
-
-
-class Steps:
-    """A task, one launch of its worker at a time; what travels between them passes through JSON."""
-
-    def __init__(self, task: VeniceGenerateVideoOperator, tries: Tries) -> None:
-        self.task, self.tries = task, tries
-        self.deferred = self.launch("execute")
-
-    def launch(self, method: str, **arguments: Any) -> TaskDeferred:
-        with pytest.raises(TaskDeferred) as deferral:
-            getattr(self.task, method)(context_of(self.task, self.tries), **arguments)
-        return deferral.value
-
-    @property
-    def waiting(self) -> dict[str, Any]:
-        """The arguments of the trigger."""
-        return json.loads(json.dumps(self.deferred.trigger.serialize()[1]))  # type: ignore[no-any-return]
-
-    def event(self) -> dict[str, Any]:
-        """Run the trigger, and return the arguments of the method that takes its event."""
-        kwargs = json.loads(json.dumps(self.deferred.kwargs or {}))
-        return {**kwargs, "event": run_trigger(stored(self.deferred.trigger))}
-
-    def go_on(self) -> None:
-        """Run the trigger, and the worker up to its next deferral."""
-        self.deferred = self.launch(self.deferred.method_name, **self.event())
 
 
 def test_a_list_is_stored_as_far_as_it_has_come(tmp_path: Path, venice: VeniceSimulator) -> None:

@@ -257,13 +257,15 @@ class Trial:
         venice, seen = self.venice, self.seen
         venice.reset()
         self.venue.connect(read_timeout=1 if self.cell.fault == "hang" else 30)
+        # A download that is refused for the rate limit waits for all of the time that the task has.
+        refused = (self.cell.step, self.cell.fault, self.cell.lasting) == ("download", "429", True)
         # A job that is done answers with its clip, which is not what most faults of a poll are about.
         stuck = self.cell.step == "poll" and self.cell.lasting and self.cell.fault != "expire"
         venice.job_seconds = LATER if stuck else SOON
         if self.cell.step != "download":
             self._break()
         for _ in range(3):
-            seen.errors.append(self._try(patience=0.5 if stuck else 20))
+            seen.errors.append(self._try(patience=0.5 if stuck else 2 if refused else 20))
             if seen.errors[-1] is None or isinstance(seen.errors[-1], AirflowFailException):
                 break
         seen.charges = len(venice.journal.charges)

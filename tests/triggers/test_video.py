@@ -15,6 +15,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.transport import asynchronous
 from airflow_provider_venice.triggers.events import completed_jobs, job_outcomes, running_jobs
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 from tests.running import run_trigger, stored
@@ -99,6 +100,21 @@ def test_jobs_that_have_ended_are_handed_over_while_others_run(
     polls = len(venice_simulator.journal.polls(good.queue_id))
     assert wait(*running_jobs(event), seconds=1, hand_over_after=1)["status"] == "timeout"
     assert len(venice_simulator.journal.polls(good.queue_id)) == polls
+
+
+@pytest.mark.parametrize(("request_", "kept"), [(TEXT, 4), (PRIVATE, 1)], ids=["inline", "private"])
+def test_room_is_kept_for_the_downloads(request_: dict[str, Any], kept: int, hook: VeniceHook) -> None:
+    async def handed_over(jobs: list[VideoJob]) -> float:
+        trigger = stored(VeniceVideoTrigger(jobs, deadline=time.time() + 60))
+        events = [event async for event in trigger.run()]
+        assert [event.payload["status"] for event in events] == ["success"]
+        (account,) = asynchronous._accounts[asyncio.get_running_loop()].values()
+        now = time.time()
+        return account.turns["retrieve"].pace.next_at(now) - now
+
+    # As long as that many requests take: those downloads that count as retrieves, and the last poll.
+    wait = asyncio.run(handed_over([hook.queue(request_) for _ in range(3)]))
+    assert (kept - 1) * 60 / 114 - 0.3 < wait <= kept * 60 / 114
 
 
 def test_a_hand_over_does_not_wait_when_all_have_ended(hook: VeniceHook) -> None:
