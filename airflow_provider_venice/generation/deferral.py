@@ -12,10 +12,16 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.terms import Terms
+from airflow_provider_venice.triggers.heartbeat import latest_event, wait_text
 
 
 def defer_until_completed(
-    terms: Terms, jobs: Sequence[VideoJob], deadline: float, progress: Progress, hand_over_after: float | None
+    terms: Terms,
+    jobs: Sequence[VideoJob],
+    deadline: float,
+    progress: Progress,
+    hand_over_after: float | None,
+    log: Any,
 ) -> NoReturn:
     """
     Leave jobs to the triggerer; the task comes back by ``execute_complete``.
@@ -35,11 +41,17 @@ def defer_until_completed(
         try_number=progress.try_number,
         hand_over_after=hand_over_after,
     )
-    raise TaskDeferred(trigger=trigger, method_name="execute_complete", kwargs={"progress": progress.to_dict()})
+    log.info(wait_text(str(jobs[0]) if len(jobs) == 1 else f"{len(jobs)} video jobs", deadline))
+    raise TaskDeferred(
+        trigger=trigger,
+        method_name="execute_complete",
+        kwargs={"progress": progress.to_dict()},
+        timeout=latest_event(deadline),
+    )
 
 
 def defer_for_rate_limit(
-    terms: Terms, admission: tuple[float, float] | None, refused_until: float | None, progress: Progress
+    terms: Terms, admission: tuple[float, float] | None, refused_until: float | None, progress: Progress, log: Any
 ) -> NoReturn:
     """
     Leave the wait for the rate limit to the triggerer; the task comes back by ``execute_in_turn``.
@@ -53,13 +65,22 @@ def defer_for_rate_limit(
     now = time.time()
     since, deadline = admission or (now, now + terms.timeout)
     trigger = VeniceRateLimitTrigger(
-        venice_conn_id=terms.venice_conn_id, since=since, deadline=deadline, refused_until=refused_until
+        venice_conn_id=terms.venice_conn_id,
+        since=since,
+        deadline=deadline,
+        refused_until=refused_until,
     )
-    raise TaskDeferred(trigger=trigger, method_name="execute_in_turn", kwargs={"progress": progress.to_dict()})
+    log.info(wait_text("the rate limit to admit the submission; nothing was sent yet", deadline))
+    raise TaskDeferred(
+        trigger=trigger,
+        method_name="execute_in_turn",
+        kwargs={"progress": progress.to_dict()},
+        timeout=latest_event(deadline),
+    )
 
 
 def defer_for_download(
-    venice_conn_id: str, wait: Sequence[float], refused_for: float | None, kwargs: Mapping[str, Any]
+    venice_conn_id: str, wait: Sequence[float], refused_for: float | None, kwargs: Mapping[str, Any], log: Any
 ) -> NoReturn:
     """
     Leave the wait of a download for the rate limit to the triggerer; the task comes back by ``execute_download``.
@@ -78,4 +99,7 @@ def defer_for_download(
         refused_until=time.time() + (refused_for or 0.0),
         budget="retrieve",
     )
-    raise TaskDeferred(trigger=trigger, method_name="execute_download", kwargs=dict(kwargs))
+    log.info(wait_text("the rate limit to admit the download", deadline))
+    raise TaskDeferred(
+        trigger=trigger, method_name="execute_download", kwargs=dict(kwargs), timeout=latest_event(deadline)
+    )

@@ -361,8 +361,7 @@ class GenerationRun:
             self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))
 
     def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
-        self._log.info("Waiting in the triggerer until the rate limit admits the submission; nothing was sent yet")
-        defer_for_rate_limit(self._terms, self._admission, refused_until, self._progress)
+        defer_for_rate_limit(self._terms, self._admission, refused_until, self._progress, self._log)
 
     def _stop_buying(self, rest: Sequence[Clip]) -> None:
         """Buy no more after a failure that would meet the others, too, or that leaves a doubt."""
@@ -436,7 +435,7 @@ class GenerationRun:
         self._progress.waiting = waiting
         # What has ended is stored before the last one ends: Venice does not keep it for long.
         seconds = self.hand_over_after(len(jobs)) if len(jobs) > 1 and self._terms.delivery is not None else None
-        defer_until_completed(self._terms, jobs, deadline, self._progress, seconds)
+        defer_until_completed(self._terms, jobs, deadline, self._progress, seconds, self._log)
 
     # Delivering
 
@@ -493,10 +492,10 @@ class GenerationRun:
             if not terms.deferrable or now >= wait[1] or job.download_url is not None:
                 raise
             self._progress.download_wait = wait
-            self._log.info("%s. Waiting in the triggerer until the rate limit admits the download of %s", error, job)
+            self._log.info("%s: %s", job, error)
             self._show()
             travels = {"progress": self._progress.to_dict(), "completed": self._event}
-            defer_for_download(terms.venice_conn_id, wait, error.retry_after, travels)
+            defer_for_download(terms.venice_conn_id, wait, error.retry_after, travels, self._log)
 
     def _fail(self, clip: Clip, error: VeniceError) -> None:
         """Take in that a job has no video, or that nobody knows yet."""
@@ -510,6 +509,23 @@ class GenerationRun:
         self._log.error("%s: %s", clip.submission, error)
 
     # What comes of it
+
+    def describe_bought(self) -> str:
+        """Return what is paid and not stored, as far as is noted, and how to get at it; for a wait that was lost."""
+        paid = []
+        for clip in self._make_clips():
+            entry = clip.submission.read()
+            if entry is not None and entry.job is not None and entry.failure is None:
+                job = VideoJob.of(entry.job)
+                if clip.submission.ledger.delivery(job) is None:
+                    paid.append(f"{job}, bought {entry.price} at {entry.sent}")
+        if not paid:
+            return "Nothing that was paid is outstanding"
+        more = f" and {len(paid) - _MOST_NAMED} more" if len(paid) > _MOST_NAMED else ""
+        return (
+            f"Paid and not stored: {'; '.join(paid[:_MOST_NAMED])}{more} (the XCom {JOB_KEY} has each). A retry or a "
+            "clear of this task takes it up, and pays nothing"
+        )
 
     def _results(self) -> Any:
         """Return the clips, or say which are missing."""

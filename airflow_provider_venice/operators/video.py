@@ -159,6 +159,13 @@ class VideoQueueingOperator(VideoRequestOperator):
         with final_failures():
             return self.generation(context).execute(completed, progress)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait in the triggerer; where that was lost, the error says what was bought."""
+        from airflow_provider_venice.triggers.heartbeat import lost_wait_explained
+
+        with lost_wait_explained(next_method, lambda: self.generation(context).describe_bought()):
+            return super().resume_execution(next_method, next_kwargs, context)
+
     def generation(self, context: Context, admission: tuple[float, float] | None = None) -> GenerationRun:
         """
         Return the run that this task makes.
@@ -304,6 +311,16 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         """
         return self._deliver(context, wait)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait in the triggerer; where that was lost, the error says what is left."""
+        from airflow_provider_venice.triggers.heartbeat import lost_wait_explained
+
+        def describe() -> str:
+            return f"{VideoJob.of(self.job)} is paid and not stored. A retry or a clear of this task downloads it"
+
+        with lost_wait_explained(next_method, describe):
+            return super().resume_execution(next_method, next_kwargs, context)
+
     def _deliver(self, context: Context, wait: list[float] | None) -> dict[str, Any]:
         from airflow_provider_venice.generation.deferral import defer_for_download
         from airflow_provider_venice.hooks.failures import final_failures
@@ -321,8 +338,8 @@ class VeniceDownloadVideoOperator(VeniceOperator):
             # Too many fetches of a private link are not a rate limit: no waiting gets it back.
             if not self.deferrable or now >= wait[1] or VideoJob.of(self.job).download_url is not None:
                 raise
-            self.log.info("%s. Waiting in the triggerer until the rate limit admits the download", error)
-            defer_for_download(self.venice_conn_id, wait, error.retry_after, {"wait": wait})
+            self.log.info("%s", error)
+            defer_for_download(self.venice_conn_id, wait, error.retry_after, {"wait": wait}, self.log)
 
 
 class VeniceGenerateVideoOperator(VideoQueueingOperator):

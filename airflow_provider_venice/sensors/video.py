@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Seconds between two looks from a worker where the user names none.
 _POKE_INTERVAL = 30.0
 
+#: How many jobs a message names.
+_MOST_NAMED = 10
+
 
 class VeniceVideoSensor(BaseSensorOperator):
     """
@@ -96,17 +99,34 @@ class VeniceVideoSensor(BaseSensorOperator):
             jobs = self._jobs()
         if not self.deferrable:
             return super().execute(context)
+        from airflow_provider_venice.triggers.heartbeat import latest_event, wait_text
         from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
+        deadline = time.time() + float(self.timeout)
+        self.log.info(wait_text(str(jobs[0]) if len(jobs) == 1 else f"{len(jobs)} video jobs", deadline))
         self.defer(
             trigger=VeniceVideoTrigger(
                 jobs=jobs,
                 venice_conn_id=self.venice_conn_id,
                 poll_interval=self.poll_interval,
-                deadline=time.time() + float(self.timeout),
+                deadline=deadline,
             ),
             method_name="execute_complete",
+            timeout=latest_event(deadline),
         )
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the wait; where that was lost, the error says how to get at the jobs."""
+        from airflow_provider_venice.triggers.heartbeat import lost_wait_explained
+
+        with lost_wait_explained(next_method, self._describe):
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def _describe(self) -> str:
+        """Return which jobs are waited for, and what to do."""
+        jobs = self._jobs()
+        names = ", ".join(map(str, jobs[:_MOST_NAMED])) + (", …" if len(jobs) > _MOST_NAMED else "")
+        return f"Still running at Venice, or finished, and paid: {names}. Clear this task to wait on; that pays nothing"
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
 from airflow_provider_venice.exceptions import VeniceConnectionError, VideoDownloadError, VideoTimeoutError
@@ -21,7 +21,7 @@ from airflow_provider_venice.operators.video import (
     VeniceQuoteVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, clips, run_task
+from tests.running import Steps, Tries, clips, context_of, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
@@ -337,3 +337,23 @@ class TestGenerate:
         assert venice_simulator.jobs[0].queue_id in told
         assert run_task(VeniceGenerateVideoOperator(task_id="generate", **task), tries)["size"]
         assert len(venice_simulator.journal.charges) == 1
+
+
+@pytest.mark.usefixtures("venice_connection")
+def test_a_wait_that_no_triggerer_ends_says_what_was_bought(
+    tmp_path: Path, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tries = Tries()
+    task = VeniceGenerateVideoOperator(task_id="clip", output_path=str(tmp_path / "clip.mp4"), timeout=60, **TEXT)
+    steps = Steps(task, tries)
+    assert steps.deferred.timeout is not None
+    assert 60 < steps.deferred.timeout.total_seconds() <= 60 + 120
+    assert "A triggerer must be running" in capsys.readouterr().out.splitlines()[-1]
+    # As Airflow resumes a task at that time.
+    with pytest.raises(AirflowException, match="Trigger timeout: no trigger has ended the wait in time") as lost:
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(task, tries))
+    (charge,) = venice_simulator.journal.charges
+    assert f"Paid and not stored: video job {charge.queue_id}" in str(lost.value)
+    assert not isinstance(lost.value, AirflowFailException)
+    assert run_task(task, tries)["path"] == str(tmp_path / "clip.mp4")
+    assert len(venice_simulator.journal.charges) == 1

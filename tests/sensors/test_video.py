@@ -13,7 +13,7 @@ from airflow_provider_venice.hooks.sealing import seal
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Tries, run_task
+from tests.running import Steps, Tries, context_of, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 PRIVATE = {**TEXT, "model": "grok-imagine-text-to-video-private"}
@@ -151,3 +151,14 @@ def test_a_list_is_not_rescheduled() -> None:
     with pytest.raises(ValueError, match="forgets between two looks"):
         VeniceVideoSensor(task_id="wait", job=[{"model": "wan", "queue_id": "1"}], mode="reschedule", deferrable=False)
     VeniceVideoSensor(task_id="wait", job=[{"model": "wan", "queue_id": "1"}], mode="reschedule")
+
+
+def test_a_wait_that_no_triggerer_ends_says_what_it_waited_for(hook: VeniceHook) -> None:
+    job = hook.queue(TEXT)
+    tries, sensor = Tries(), VeniceVideoSensor(task_id="wait", job=seal(job), timeout=60)
+    steps = Steps(sensor, tries)
+    assert steps.deferred.timeout is not None
+    assert 60 < steps.deferred.timeout.total_seconds() <= 60 + 120
+    # As Airflow resumes a task at that time.
+    with pytest.raises(AirflowSensorTimeout, match=f"no trigger has ended the wait in time.*{job.queue_id}"):
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(sensor, tries))
