@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -13,6 +13,9 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.triggers.heartbeat import latest_event, wait_text
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.triggers.rate_limit import Admission
 
 
 def defer_until_completed(
@@ -51,24 +54,26 @@ def defer_until_completed(
 
 
 def defer_for_rate_limit(
-    terms: Terms, admission: tuple[float, float] | None, refused_until: float | None, progress: Progress, log: Any
+    terms: Terms, admission: Admission | None, refused_until: float | None, progress: Progress, log: Any
 ) -> NoReturn:
     """
     Leave the wait for the rate limit to the triggerer; the task comes back by ``execute_in_turn``.
 
-    :param admission: where it has waited before: since when, and until when it may, in epoch seconds.
+    :param admission: the one before, where it has waited before.
     :param refused_until: epoch seconds until which Venice has refused submissions, where it has.
     :param progress: comes back with the event.
     """
-    from airflow_provider_venice.triggers.rate_limit import VeniceRateLimitTrigger
+    from airflow_provider_venice.triggers.rate_limit import Admission, VeniceRateLimitTrigger
 
     now = time.time()
-    since, deadline = admission or (now, now + terms.timeout)
+    waited = admission or Admission(now, now + terms.timeout)
+    deadline = waited.deadline
     trigger = VeniceRateLimitTrigger(
         venice_conn_id=terms.venice_conn_id,
-        since=since,
+        since=waited.since,
         deadline=deadline,
         refused_until=refused_until,
+        missed=waited.missed,
     )
     log.info(wait_text("the rate limit to admit the submission; nothing was sent yet", deadline))
     raise TaskDeferred(

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.storage import StoredVideo
+    from airflow_provider_venice.triggers.rate_limit import Admission
 
 #: After how many purchases the XCom of the jobs is pushed again.
 _SHOWN_EVERY = 10
@@ -74,8 +75,7 @@ class GenerationRun:
     :param log: the task's log.
     :param outlets: the task's outlets, whose asset events get the records.
     :param is_one_of_many: whether so many tasks may be about to submit that the rate limit would refuse some.
-    :param admission: once the rate limit has let it through: since when it has waited, and until when it may, in epoch
-        seconds.
+    :param admission: that of the rate limit's trigger, once it has let the task through.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class GenerationRun:
         log: Any,
         outlets: Iterable[Any] = (),
         is_one_of_many: Callable[[], bool] = lambda: False,
-        admission: tuple[float, float] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._terms = terms
         self._hook = hook
@@ -96,6 +96,7 @@ class GenerationRun:
         self._outlets = outlets
         self._is_one_of_many = is_one_of_many
         self._admission = admission
+        self._expires_at = None if admission is None else admission.expires_at
         self._clips: list[Clip] = []
         self._try_number: int | None = getattr(context["ti"], "try_number", None)
         self._progress = Progress(self._try_number)
@@ -354,11 +355,21 @@ class GenerationRun:
             return clip.submission.buy(request, cost, None)
         if self._admission is None and self._is_one_of_many():
             self._wait_for_rate_limit(None)
+        self._check_admission()
         try:
             return clip.submission.buy(request, cost, SHORT_WAIT)
         except VeniceRateLimitError as error:
             self._log.info("%s", error)
             self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))
+
+    def _check_admission(self) -> None:
+        """Ask anew where no worker slot was free in time: the slots may have come free for many at once."""
+        if self._expires_at is not None and self._admission is not None and time.time() > self._expires_at:
+            self._log.info("No worker slot was free in time for the submission: it asks the rate limit anew")
+            self._admission = self._admission._replace(missed=self._admission.missed + 1)
+            self._wait_for_rate_limit(None)
+        # The next ones of a list go by what Venice says is left.
+        self._expires_at = None
 
     def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
         defer_for_rate_limit(self._terms, self._admission, refused_until, self._progress, self._log)

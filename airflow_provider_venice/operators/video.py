@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_venice.api.model import VideoQuote
     from airflow_provider_venice.generation.run import GenerationRun
+    from airflow_provider_venice.triggers.rate_limit import Admission
 
 #: States in which a task may be about to submit.
 _UNFINISHED = ["scheduled", "queued", "running", "deferred"]
@@ -166,7 +167,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         with lost_wait_explained(next_method, lambda: self.generation(context).describe_bought()):
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def generation(self, context: Context, admission: tuple[float, float] | None = None) -> GenerationRun:
+    def generation(self, context: Context, admission: Admission | None = None) -> GenerationRun:
         """
         Return the run that this task makes.
 

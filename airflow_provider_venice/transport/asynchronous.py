@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 16
 
+#: For how many seconds a worker may submit after the triggerer has admitted it: about twice what it takes to start one.
+ADMISSION_SECONDS = 10.0
+
 #: What means that there is no connection.
 _NOT_CONNECTED = (
     aiohttp.ClientHttpProxyError,
@@ -46,7 +49,9 @@ class Account:
 
     def __init__(self, settings: Settings) -> None:
         self.turns = {
-            "queue": Turns(Pace(settings.queue_limit)),
+            # Workers submit some time after they were admitted: what was admitted within a minute and that time may
+            # reach Venice within a minute.
+            "queue": Turns(Pace(settings.queue_limit, window=60.0 + ADMISSION_SECONDS)),
             "retrieve": Turns(Pace(settings.retrieve_limit)),
         }
         #: When the key was refused last, on the monotonic clock: it may have been replaced in the connection.

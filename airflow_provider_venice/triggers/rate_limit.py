@@ -6,18 +6,40 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_venice.api.limits import RateLimit
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.asynchronous import ADMISSION_SECONDS, AsyncTransport
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
 #: Seconds that a download counts as more urgent than it is: Venice does not keep a clip for long, and a poll can wait.
 _BEFORE_POLLS = 86400.0
+
+#: For how many seconds a submission is admitted, by how many admissions its task has missed already, and as how many
+#: submissions it counts. Tasks that were admitted one by one may get their worker slots together, as many as were
+#: admitted within that time. So those of a minute and that time together must stay below the limit of a minute. The
+#: third admission has no end, so that no task asks for ever.
+_ADMISSIONS: tuple[tuple[float | None, int], ...] = ((ADMISSION_SECONDS, 1), (70.0, 2), (None, 3))
+
+
+class Admission(NamedTuple):
+    """
+    What the rate limit's trigger has told a task.
+
+    :param since: epoch seconds since which the task waits.
+    :param deadline: epoch seconds until which it may.
+    :param expires_at: epoch seconds until which the submission is admitted; ``None`` for no end.
+    :param missed: how many admissions the task has missed before.
+    """
+
+    since: float
+    deadline: float
+    expires_at: float | None = None
+    missed: int = 0
 
 
 class VeniceRateLimitTrigger(BaseTrigger):
@@ -35,6 +57,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
     :param refused_until: epoch seconds until which Venice has refused submissions, where it has; all
         that wait for the same key wait for that.
     :param budget: the rate limit: ``queue`` for a submission, ``retrieve`` for a download, which goes before all polls.
+    :param missed: how many admissions the task has missed, as no worker slot was free in time.
     """
 
     def __init__(
@@ -45,6 +68,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
         deadline: float,
         refused_until: float | None = None,
         budget: Literal["queue", "retrieve"] = "queue",
+        missed: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.venice_conn_id = venice_conn_id
@@ -52,6 +76,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
         self.deadline = deadline
         self.refused_until = refused_until
         self.budget = budget
+        self.missed = missed
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments as plain JSON."""
@@ -63,13 +88,14 @@ class VeniceRateLimitTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "refused_until": self.refused_until,
                 "budget": self.budget,
+                "missed": self.missed,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         earliest = earliest_event()
-        event: dict[str, Any] = {"since": self.since, "deadline": self.deadline}
+        event: dict[str, Any] = {"since": self.since, "deadline": self.deadline, "missed": self.missed}
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
                 self._tell(transport)
@@ -78,7 +104,8 @@ class VeniceRateLimitTrigger(BaseTrigger):
                 # Only the wait itself: a connection that cannot be read in time says nothing of the rate limit.
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._turn(transport), max(0.0, self.deadline - time.time()))
-                    event["status"] = "success"
+                    seconds, _ = self._admission
+                    event |= {"status": "success", "expires_at": None if seconds is None else time.time() + seconds}
             event.setdefault("status", "timeout")
         except Exception as error:
             self.log.exception("The wait for the rate limit broke off")
@@ -98,11 +125,18 @@ class VeniceRateLimitTrigger(BaseTrigger):
         ahead = _BEFORE_POLLS if self.budget == "retrieve" else 0.0
         async with transport.account.turns[self.budget].turn(lambda now: ahead + now - self.since):
             self.log.info("The rate limit admits the request, after %.0f s", time.time() - self.since)
+            _, count = self._admission
+            transport.account.turns[self.budget].pace.expect(count - 1, time.time())
+
+    @property
+    def _admission(self) -> tuple[float | None, int]:
+        """For how many seconds the request is admitted, and as how many it counts."""
+        return (None, 1) if self.budget == "retrieve" else _ADMISSIONS[min(self.missed, len(_ADMISSIONS) - 1)]
 
 
-def admission(event: Mapping[str, Any] | None) -> tuple[float, float]:
+def admission(event: Mapping[str, Any] | None) -> Admission:
     """
-    Return since when the task has waited and until when it may, in epoch seconds, if it was let through.
+    Return the admission, if the task was let through.
 
     :param event: what the trigger yielded.
     :raises VeniceRateLimitError: when the time was up before its turn came.
@@ -120,4 +154,4 @@ def admission(event: Mapping[str, Any] | None) -> tuple[float, float]:
         )
     if status == "error":
         raise VeniceConnectionError(event["message"], sent=False) if event["heals"] else VeniceError(event["message"])
-    return event["since"], event["deadline"]
+    return Admission(event["since"], event["deadline"], event.get("expires_at"), event.get("missed", 0))

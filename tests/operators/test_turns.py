@@ -20,7 +20,7 @@ from airflow_provider_venice.operators.video import (
     VeniceQueueVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.running import Steps, Tries, run_task
+from tests.running import Steps, Tries, context_of, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
 TURN = "VeniceRateLimitTrigger"
@@ -43,6 +43,24 @@ def test_one_of_few_submits_at_once(venice_simulator: VeniceSimulator) -> None:
     tries = Tries(task_count=10)
     run_task(queue(), tries)
     assert tries.deferred_to == []
+    assert len(venice_simulator.journal.charges) == 1
+
+
+def test_a_task_that_gets_its_worker_too_late_asks_again_and_not_for_ever(venice_simulator: VeniceSimulator) -> None:
+    tries = Tries(task_count=50)
+    steps = Steps(queue(), tries)
+    first = steps.waiting
+    for missed in (1, 2):
+        arguments = steps.event()
+        arguments["event"]["expires_at"] = time.time() - 1  # no worker slot was free until now
+        steps.deferred = steps.launch("execute_in_turn", **arguments)
+        assert steps.waiting["missed"] == missed
+        assert (steps.waiting["since"], steps.waiting["deadline"]) == (first["since"], first["deadline"])
+    assert venice_simulator.journal.calls("queue") == []
+    assert not tries.store
+    arguments = steps.event()
+    assert arguments["event"]["expires_at"] is None  # the third one does not expire
+    assert steps.task.execute_in_turn(context_of(steps.task, tries), **arguments)["queue_id"]
     assert len(venice_simulator.journal.charges) == 1
 
 

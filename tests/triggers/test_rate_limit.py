@@ -133,4 +133,20 @@ def test_an_unknown_event_fails_loudly(event: Any) -> None:
 
 def test_an_admission_tells_since_when_and_until_when(connection: str) -> None:
     made = trigger(connection, since=5.0)
-    assert admission(run_trigger(made)) == (5.0, made.deadline)
+    now = time.time()
+    since, deadline, expires_at, missed = admission(run_trigger(made))
+    assert (since, deadline, missed) == (5.0, made.deadline, 0)
+    assert expires_at is not None
+    assert 9 < expires_at - now < 15
+
+
+def test_who_misses_admissions_gets_longer_ones_that_count_for_more(connection: str) -> None:
+    async def one_after_the_other() -> list[tuple[float, float | None]]:
+        ends = [await end_of(trigger(connection, missed=missed)) for missed in (0, 1, 2, 3, 0)]
+        return [(at, admission(event).expires_at) for at, event in ends]
+
+    ends = asyncio.run(one_after_the_other())
+    assert [None if until is None else round(until - at, -1) for at, until in ends] == [10, 70, None, None, 10]
+    gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(ends)]
+    spacing = 70 / (19 * 60 * 0.95)
+    assert gaps == [pytest.approx(count * spacing, abs=0.04) for count in (1, 2, 3, 3)]
