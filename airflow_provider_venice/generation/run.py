@@ -203,7 +203,9 @@ class GenerationRun:
         clips = [clip for clip in clips if not self._progress.has(clip.position)]
         running = running_jobs(event)
         if self._terms.is_list:
-            self._shown = self._context["ti"].xcom_pull(key=JOB_KEY) or []
+            ti = self._context["ti"]
+            # Without an index, Airflow returns those of all mapped task instances.
+            self._shown = ti.xcom_pull(key=JOB_KEY, map_indexes=-1 if ti.map_index is None else ti.map_index) or []
         self._read(clips, announce=False)
         self._match(clips, outcomes, event)
         self._store([clip for clip in clips if clip.is_finished])
