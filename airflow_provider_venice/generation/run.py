@@ -199,8 +199,12 @@ class GenerationRun:
 
         outcomes = {job.queue_id: (job, error) for job, error in job_outcomes(event)}
         positions = self._progress.waiting
-        clips = [self._clips[positions[queue_id]] for queue_id in outcomes] if positions else self._clips
-        clips = [clip for clip in clips if not self._progress.has(clip.position)]
+        ended = {positions[queue_id] for queue_id in outcomes if queue_id in positions}
+        clips = [
+            clip
+            for clip in self._clips
+            if (clip.position in ended or not positions) and not self._progress.has(clip.position)
+        ]
         running = running_jobs(event)
         if self._terms.is_list:
             ti = self._context["ti"]

@@ -472,3 +472,15 @@ def test_what_an_earlier_try_knew_is_not_believed(tmp_path: Path, venice: Venice
     assert len(steps.waiting["jobs"]) == 1
     steps.task.execute_complete(context_of(steps.task, tries), **steps.event())
     assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "01.mp4"}
+
+
+def test_a_list_that_was_shortened_while_it_waited_goes_on(tmp_path: Path, venice: VeniceSimulator) -> None:
+    tries = Tries()
+    steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", "c"), tries)
+    arguments = steps.event()
+    steps.task = quick(tmp_path, "a", "[simulate: stuck] b")
+    steps.deferred = steps.launch("execute_complete", **arguments)
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["00.mp4"]
+    venice.finish(venice.journal.charges[1].queue_id)
+    assert len(steps.end()) == 2
+    assert len(venice.journal.charges) == 3
