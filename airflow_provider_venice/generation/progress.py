@@ -16,11 +16,12 @@ class Progress:
     """
     Plain JSON that comes back with the trigger's event, so that a list need not be read again each time.
 
-    It saves reading, and decides nothing about money: whether a clip is to be bought is read from the ledger.
-    It holds for one try; the next one reads everything.
+    It saves reading. Whether a clip is to be bought is read from the ledger; of a clip that is known here to be paid,
+    nothing is bought. It holds for one try; the next one reads everything.
 
     :param try_number: the try.
     :param waiting: position of each clip whose job a trigger waits for, by queue id.
+    :param paid: positions of the clips that a trigger has waited for.
     :param stored: by position, as text: when its job was found completed and when its file was stored.
     :param failed: by position, as text: the ``job`` and its ``failure``, as the trigger's event has them.
     :param download_wait: since when, and until when, a download may wait for the rate limit, in epoch seconds.
@@ -28,6 +29,7 @@ class Progress:
 
     try_number: int | None = None
     waiting: dict[str, int] = field(default_factory=dict)
+    paid: list[int] = field(default_factory=list)
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, dict[str, Any]] = field(default_factory=dict)
     download_wait: list[float] | None = None

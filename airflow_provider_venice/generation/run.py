@@ -153,7 +153,17 @@ class GenerationRun:
         if not any(clip.submission.entry for clip in self._clips):
             # A try that was replaced is shown an empty store, whatever is in it.
             self._stop_if_replaced()
-        self._shown = []
+        lost = [clip for clip in self._clips if clip.is_missing and clip.position in self._progress.paid]
+        if lost:
+            # Somebody has deleted their records while the task waited. Buying again would be a second charge.
+            self._stop_if_replaced()
+            for clip in lost:
+                clip.error = VeniceError(
+                    "it was bought by this try, and has no record any more: the record was deleted meanwhile. Nothing "
+                    f"is bought for it. Its job is in the XCom {JOB_KEY}"
+                )
+        else:
+            self._shown = []
         # Airflow has dropped what the last try has pushed.
         self._show()
         if any(clip.is_doubtful for clip in self._clips):
@@ -450,6 +460,7 @@ class GenerationRun:
 
     def _defer(self, waiting: dict[str, int], jobs: Sequence[VideoJob], deadline: float) -> NoReturn:
         self._progress.waiting = waiting
+        self._progress.paid = sorted({*self._progress.paid, *waiting.values()})
         # What has ended is stored before the last one ends: Venice does not keep it for long.
         seconds = self.hand_over_after(len(jobs)) if len(jobs) > 1 and self._terms.delivery is not None else None
         defer_until_completed(self._terms, jobs, deadline, self._progress, seconds, self._log)

@@ -484,3 +484,20 @@ def test_a_list_that_was_shortened_while_it_waited_goes_on(tmp_path: Path, venic
     venice.finish(venice.journal.charges[1].queue_id)
     assert len(steps.end()) == 2
     assert len(venice.journal.charges) == 3
+
+
+def test_a_record_that_is_deleted_after_its_clip_was_stored_is_no_reason_to_buy(
+    tmp_path: Path, venice: VeniceSimulator
+) -> None:
+    tries = Tries()
+    steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b"), tries)
+    steps.go_on()
+    tries.store.delete("venice_submission_0")
+    venice.finish(venice.journal.charges[1].queue_id)
+    with pytest.raises(
+        AirflowFailException, match=r"request\[0\]: it was bought by this try, and has no record any more"
+    ):
+        steps.end()
+    assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "01.mp4"}
+    assert len(venice.journal.charges) == 2
+    assert len(tries.xcoms["venice_job"]) == 2
