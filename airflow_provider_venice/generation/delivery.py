@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError, VideoGenerationError
+from airflow_provider_venice.exceptions import (
+    VeniceError,
+    VeniceRateLimitError,
+    VeniceRequestError,
+    VideoGenerationError,
+)
 from airflow_provider_venice.generation.ledger import Ledger
 from airflow_provider_venice.generation.manifest import (
     ManifestNotWritten,
@@ -236,6 +241,7 @@ def deliver(
     log: Any,
     outlets: Iterable[Any],
     patience: Patience,
+    wait_for_rate_limit: Callable[[VeniceRateLimitError], None],
 ) -> dict[str, Any]:
     """
     Bring home a finished clip that another task has bought.
@@ -243,6 +249,7 @@ def deliver(
     :param job: the job, or its dictionary.
     :param delivery: what becomes of it.
     :param patience: how long to wait for the rate limit here.
+    :param wait_for_rate_limit: leaves a longer wait to the triggerer; returns where nobody may wait.
     :return: see :func:`delivered`.
     :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
     :raises VeniceError: when no whole file could be stored.
@@ -255,7 +262,11 @@ def deliver(
     (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
     try:
         with told_how_to_collect(finished, log):
-            stored = delivery.store(hook, finished, target, owner, ledger, log, patience)
+            try:
+                stored = delivery.store(hook, finished, target, owner, ledger, log, patience)
+            except VeniceRateLimitError as error:
+                wait_for_rate_limit(error)
+                raise
     except Exception:
         delivery.release(target, owner)
         raise

@@ -13,6 +13,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
     VeniceError,
+    VeniceRequestError,
     VideoDownloadError,
     VideoGenerationError,
     VideoTargetUnavailable,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from airflow_provider_venice import storage
 from airflow_provider_venice.exceptions import VeniceRequestError
-from airflow_provider_venice.places import LocalPlace, find_place
+from airflow_provider_venice.paths import find_place
+from airflow_provider_venice.places import LocalPlace
 
 
 def read_media(value: object, limit: int) -> tuple[str, bytes]:

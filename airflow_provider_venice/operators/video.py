@@ -328,19 +328,26 @@ class VeniceDownloadVideoOperator(VeniceOperator):
 
         delivery = Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
         patience = Patience.of(deferrable=self.deferrable, timeout=self.timeout)
-        try:
-            with final_failures():
-                return deliver(
-                    self.job, delivery, self.hook, context, log=self.log, outlets=self.outlets, patience=patience
-                )
-        except VeniceRateLimitError as error:
+
+        def wait_for_rate_limit(error: VeniceRateLimitError) -> None:
             now = time.time()
-            wait = wait or [now, now + self.timeout]
+            waited = wait or [now, now + self.timeout]
             # Too many fetches of a private link are not a rate limit: no waiting gets it back.
-            if not self.deferrable or now >= wait[1] or VideoJob.of(self.job).download_url is not None:
-                raise
-            self.log.info("%s", error)
-            defer_for_download(self.venice_conn_id, wait, error.retry_after, {"wait": wait}, self.log)
+            if self.deferrable and now < waited[1] and VideoJob.of(self.job).download_url is None:
+                self.log.info("%s", error)
+                defer_for_download(self.venice_conn_id, waited, error.retry_after, {"wait": waited}, self.log)
+
+        with final_failures():
+            return deliver(
+                self.job,
+                delivery,
+                self.hook,
+                context,
+                log=self.log,
+                outlets=self.outlets,
+                patience=patience,
+                wait_for_rate_limit=wait_for_rate_limit,
+            )
 
 
 class VeniceGenerateVideoOperator(VideoQueueingOperator):
@@ -389,7 +396,7 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
         with arguments.checked(self.task_id):
             arguments.check_path(output_path)
             if self.is_batch and isinstance(self.request, (list, tuple)) and arguments.is_literal(output_path):
-                self.delivery.targets(len(self.request), is_list=True)
+                self.delivery.targets(len(self.request), is_list=True, map_index=None)
             arguments.check_flags(overwrite=overwrite, delete_media=delete_media, manifest=manifest)
 
     @property
