@@ -83,6 +83,6 @@ docs: $(STAMP) ## build the documentation into docs/_build/html
 check: lint types test docs ## everything that must pass before a commit
 
 clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) .venv-3.* .venv-clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis docs/_build dist \
-		demo-output
+	rm -rf $(VENV) .venv-3.* .venv-clients .venv-swift .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis docs/_build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
