@@ -30,6 +30,11 @@ FREE_SPACE = 100 * 10**6
 #: What mends a directory for temporary files that is full.
 _TEMPORARY = "free space in the worker's directory for temporary files, or set TMPDIR to another one"
 
+#: What the upload of a file takes beside its name. s3fs holds ten parts in memory, and botocore each of them once more:
+#: with parts of 50 MiB, as s3fs has them, a clip of 1 GB takes 1 GB. 8 MiB is what boto3 takes. A clip of less than two
+#: parts goes up as one.
+_PUT_OPTIONS = {"s3": {"chunksize": 8 << 20}, "s3a": {"chunksize": 8 << 20}}
+
 
 class LocalPlace:
     """A path of this machine."""
@@ -212,7 +217,7 @@ class ObjectPlace:
         if not overwrite and self.size() is not None:
             raise taken(self)
         if self.path.protocol in ATOMIC_PUT:
-            self.fs.put_file(str(file), self.key)
+            self.fs.put_file(str(file), self.key, **_PUT_OPTIONS.get(self.path.protocol, {}))
             self._check_digest(file)
             return
         folder, slash, _ = self.key.rpartition("/")
