@@ -114,6 +114,10 @@ class RestClient:
         """Change something; ``path`` is what follows ``/api/v2/``."""
         return self._call("PATCH", f"api/v2/{path}", json=dict(body))
 
+    def add_connection(self, fields: Mapping[str, Any]) -> None:
+        """Store a connection, as a user does in the UI."""
+        self._call("POST", "api/v2/connections", json=dict(fields))
+
     def unpause(self, dag_id: str) -> None:
         """Let a DAG run."""
         self._call("PATCH", f"api/v2/dags/{dag_id}", params={"update_mask": "is_paused"}, json={"is_paused": False})
