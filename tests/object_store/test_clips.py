@@ -97,7 +97,10 @@ def test_overwrite(object_store: ObjectStore, bucket: str, venice_simulator: Ven
 
 @pytest.mark.parametrize(
     ("conn_id", "name", "words"),
-    [(WRONG_SECRET, "{bucket}", "not permitted"), (CONN_ID, "no-bucket", "there is no such bucket.*no-bucket")],
+    [
+        (WRONG_SECRET, "{bucket}", "not permitted|Forbidden"),
+        (CONN_ID, "no-bucket", "there is no such bucket.*no-bucket"),
+    ],
     ids=["wrong secret", "missing bucket"],
 )
 def test_a_store_that_takes_nothing_stops_the_task_before_payment(
