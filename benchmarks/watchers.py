@@ -20,6 +20,7 @@ from airflow_provider_venice.api.limits import retry_after
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.turns import InOrder
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
 #: Waits for one job, given when it ends.
@@ -76,7 +77,7 @@ class Oracle:
         seen = job
         while not seen.is_completed():
             await asyncio.sleep(max(0.0, ready_at - time.time()) + 0.002)
-            seen = await self._transport.send(calls.retrieve(job), urgency=lambda now: now - ready_at)
+            seen = await self._transport.send(calls.retrieve(job), waiter=InOrder(ready_at))
 
 
 async def main(kind: str, speed: float) -> None:

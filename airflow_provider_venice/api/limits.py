@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ FAILURES, _FAILURE_WINDOW = 10, 30.0
 
 #: A reset header below this is a count of seconds; a time stamp of this size lay in 2001.
 _OLDEST_TIMESTAMP = 1_000_000_000.0
+
+#: By how many seconds a reset may be wrong that is written in whole ones.
+_ROUNDING = 1.1
 
 
 @dataclass(frozen=True)
@@ -98,49 +102,97 @@ def backoff(failures: int, *, longest: float, chance: float, named: float | None
 
 class Pace:
     """
-    When the next request may be sent, so that what is left of the server's window lasts until its end.
+    When the next request may be sent, under a limit per window that others use as well.
 
-    Spread, not sent in a burst: a budget that is spent early leaves the rest of the window blind.
-    The server's headers are believed over the configured limit. Others may use the same key, and
-    all that pace themselves like this share what is left.
+    Which kind of window the server has is not documented. What is assumed here holds for fixed windows, for a sliding
+    one (a request counts for a window's length), and for a token bucket: no more requests are sent in any window's
+    length than the limit, less a twentieth for others, and none while the server says that none are left. The
+    server's headers are believed over the configured limit.
+
+    All times are seconds on one clock that is never set; :meth:`observe` converts.
 
     :param limit: requests per window, until the server tells.
-    :param window: seconds.
-    :param spread: whether to spread the requests; else they go as they come until the window is used up.
+    :param window: seconds that a window has at most. Where the resets say that it is shorter, they are believed.
+    :param burst: how many times faster than evenly requests may go while nothing of the window is used; ``math.inf``
+        to send them as they come.
     """
 
-    def __init__(self, limit: int, window: float = 60.0, *, spread: bool = True) -> None:
+    def __init__(self, limit: int, window: float = 60.0, *, burst: float = 1.0) -> None:
         self._limit = limit
         self.window = window
-        self._spread = spread
-        self._last = 0.0
+        #: Seconds that the server's window has.
+        self._length = window
+        self._burst = burst
         self._in_flight = 0
+        #: When each request of the last window was sent.
+        self._sent: deque[float] = deque()
+        #: What the last answer said: requests left, those used, when, and when the window began and ends.
         self._remaining: int | None = None
-        self._resets_at = 0.0
-        self._closed_until = 0.0
+        self._used = 0
+        self._observed_at = self._began_at = self._resets_at = -math.inf
+        #: The reset that was told first of this window. Whether the window did not begin anew when it had come, as a
+        #: sliding one does not; and whether the reset was put off before, as that of a token bucket is.
+        self._first_reset = -math.inf
+        self._slides = self._refills = False
+        #: Requests that the window before has used.
+        self._used_before = 0.0
+        self._closed_until = -math.inf
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
+
+    @property
+    def _reserve(self) -> int:
+        """Requests that are left to others, whose use shows only afterwards."""
+        return self._limit // 20
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests that use the whole limit evenly."""
+        return self._length / (self._limit - self._reserve)
 
     def next_at(self, now: float) -> float:
         """
-        Return the epoch second at which the next request may be sent.
+        Return the time at which the next request may be sent.
 
-        :param now: epoch seconds.
+        :param now: the time.
         """
-        # A twentieth is left to others, whose use shows only afterwards.
-        reserve = self._limit // 20
-        spacing, opens_at = self.window / (self._limit - reserve), self._closed_until
+        opens_at = max(now, self._closed_until)
         if len(self._failed_at) == FAILURES:
             opens_at = max(opens_at, self._failed_at[0] + _FAILURE_WINDOW)
-        if self._remaining is not None and now < self._resets_at:
-            usable = self._remaining - self._in_flight - max(1, reserve)
-            if usable <= 0:
-                return max(self._resets_at, opens_at)
-            spacing = (self._resets_at - now) / usable if self._spread else 0.0
-        return max(now, self._last + spacing, opens_at)
+        self._forget(now)
+        if len(self._sent) >= self._limit - self._reserve:
+            opens_at = max(opens_at, self._sent[0] + self._length)
+        if self._remaining is not None:
+            missing = max(1, self._reserve) + 1 + self._in_flight - self._remaining
+            if missing > 0:
+                opens_at = max(opens_at, self._reopens_at(missing))
+                if self._in_flight and opens_at <= now:
+                    # One request asks how much is left after the reset.
+                    opens_at = now + self.interval
+        if self._sent and self._burst < math.inf:
+            share = 1 / self._burst + (1 - 1 / self._burst) * min(1.0, self.usage(now))
+            opens_at = max(opens_at, self._sent[-1] + share * self.interval)
+        return opens_at
+
+    def usage(self, now: float) -> float:
+        """
+        Return the share of the limit that was used in the last window's length, by all who use the key.
+
+        As far as is known: the own requests, or what the server says if that is more. Where a window has begun anew,
+        the one before fades out over its length.
+
+        :param now: the time.
+        """
+        self._forget(now)
+        age = (now - self._began_at) / self._length
+        if age < 1:
+            used = self._used + self._in_flight + self._used_before * (1 - age)
+        else:
+            used = self._used * max(0.0, 2 - age)
+        return max(used, len(self._sent)) / (self._limit - self._reserve)
 
     def take(self, now: float) -> None:
         """Note that a request is sent."""
-        self._last = now
+        self._sent.append(now)
         self._in_flight += 1
 
     def expect(self, requests: int, now: float) -> None:
@@ -148,10 +200,9 @@ class Pace:
         Note that others are about to send requests under the same limit: they count as if they were sent now.
 
         :param requests: how many; more than half a window's count as that.
-        :param now: epoch seconds.
+        :param now: the time.
         """
-        spacing = self.window / (self._limit - self._limit // 20)
-        self._last = max(self._last, now) + min(requests * spacing, self.window / 2)
+        self._sent.extend([now] * min(requests, (self._limit - self._reserve) // 2))
 
     def done(self) -> None:
         """Note that a request was answered, failed, or was not sent after all."""
@@ -161,21 +212,54 @@ class Pace:
         """
         Learn from an answer.
 
-        :param limits: what its headers say.
+        :param limits: what its headers say, the reset on the clock of ``now``.
         :param refused_for: seconds to keep quiet where it was a 429, else ``None``.
-        :param now: epoch seconds.
+        :param now: the time.
         :param failed: whether it was an error, of which the vendor allows few.
         """
         if failed:
             self._failed_at.append(now)
         if limits.limit:
             self._limit = limits.limit
-        if limits.remaining is not None and limits.resets_at is not None:
+        if limits.remaining is not None:
             # A reset beyond a window is a reading error, not a reason to stop for a day.
-            self._remaining = limits.remaining
-            self._resets_at = min(limits.resets_at, now + self.window)
+            resets_at = now if limits.resets_at is None else min(limits.resets_at, now + self.window)
+            self._learn(limits.remaining, resets_at, now)
         if refused_for is not None:
             self._closed_until = max(self._closed_until, now + min(refused_for, self.window))
+
+    def _learn(self, remaining: int, resets_at: float, now: float) -> None:
+        used = max(0, self._limit - remaining)
+        # The one request of a window begins it; later the reset may be close in a long window, too. That of a token
+        # bucket is always close then.
+        if used == 1 and resets_at - now >= self.window / 20:
+            self._length = resets_at - now
+        self._length = max(self._length, resets_at - now)
+        began_at = resets_at - self._length
+        if began_at > self._observed_at and used <= self._limit / 2:
+            # Only a fixed window begins after a request that it does not count, and with little used.
+            gap = (began_at - self._began_at) / self._length - 1
+            self._used_before = self._used * min(1.0, max(0.0, 1 - gap))
+            self._slides = self._refills = False
+            self._first_reset = resets_at
+        elif now >= self._first_reset:
+            self._slides, self._first_reset = self._observed_at > -math.inf, resets_at
+        elif resets_at > self._first_reset + max(_ROUNDING, self._length / 30):
+            self._refills = True
+        self._remaining, self._used = remaining, used
+        self._observed_at, self._began_at, self._resets_at = now, began_at, resets_at
+
+    def _reopens_at(self, missing: int) -> float:
+        """Return when so many requests more are left, of which the last answer told too few."""
+        if self._refills:
+            # The reset is the time at which all tokens are back; they come one by one.
+            return min(self._resets_at, self._observed_at + missing * self._length / self._limit)
+        # Places of a sliding window come back one by one, and all who share it see the same reset.
+        return self._resets_at + (missing * self.interval if self._slides else 0.0)
+
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0] <= now - self._length:
+            self._sent.popleft()
 
 
 def _number(text: str | None) -> float | None:

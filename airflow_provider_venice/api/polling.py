@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.run_times import RunTimes
-from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VideoGenerationError, VideoTimeoutError
+from airflow_provider_venice.exceptions import (
+    VeniceAPIError,
+    VeniceError,
+    VeniceRateLimitError,
+    VideoGenerationError,
+    VideoTimeoutError,
+)
 
 #: Seconds between looks while nothing is known of a model's run time.
 _BLIND_STEP = 5.0
@@ -21,10 +28,24 @@ _LONGEST_STEP = 60.0
 #: Seconds until the poll that confirms the end of a job, and until the one after the key was refused: a connection
 #: whose key is being replaced is read again by then.
 _CONFIRM_END, _CONFIRM_REFUSAL = 2.0, 5.0
-#: For how long a job must be expected to have been finished to be worth a look, as a share of the model's
-#: median run time. With run times of two minutes that are log-normal with sigma 0.25, this makes 13 looks
-#: at a job, and finds its end about 2 seconds late (tests/api/test_polling.py, on a virtual clock).
-_WORTHWHILE = 0.003
+#: For how long a job must be expected to have been finished to be polled, as a share of the model's median run time:
+#: where one waits alone and knows nothing of the others who use the key, and where a rate limiter holds back what the
+#: key has no room for. With run times of two minutes that are log-normal with sigma 0.25, these make 13 and 22 polls
+#: of a job, and find its end about 2 and 1.2 seconds late (tests/api/test_polling.py, on a virtual clock).
+ALONE, WITH_LIMITER = 0.003, 0.0003
+#: Fewest seconds between two polls of a job, and the same as a share of the model's median run time: the smaller holds.
+_FLOOR, _FLOOR_SHARE = 2.0, 1 / 60
+#: Seconds after which a job is polled whatever is expected of it: the model's run times may have changed.
+_OVERDUE = 600.0
+#: Share of the key's limit below which any poll has room.
+_IDLE = 0.05
+#: How the least lateness grows with the share of the limit that is left, and below which share it grows no more
+#: (docs/performance.md).
+_SCARCITY, _LAST_ROOM = 1.7, 0.05
+#: The median run time that is assumed where nothing is known of a model, in seconds.
+_ASSUMED_MEDIAN = 120.0
+#: Failed polls of a model in a row after which its other jobs are held back as well.
+_FAILING = 3
 
 
 def seconds(name: str, value: Any) -> float:
@@ -41,20 +62,40 @@ def seconds(name: str, value: Any) -> float:
     return float(number)
 
 
-def next_look(elapsed: float, run_times: RunTimes) -> float:
+def next_look(elapsed: float, run_times: RunTimes, worthwhile: float = ALONE) -> float:
     """
-    Return the seconds until the next look at a job that was just seen running.
+    Return the seconds until the next poll of a job that was just seen running.
 
     Sparse while a finish is unlikely, dense when it is due, patient in the tail.
 
     :param elapsed: seconds that the job has been running.
     :param run_times: what is known of its model.
+    :param worthwhile: for how long the job must be expected to have been finished, as a share of the median run time.
     """
     median = run_times.median
     if median is None:
         return min(_LONGEST_STEP / 2, max(_BLIND_STEP, elapsed / 10))
-    pause = run_times.worthwhile(elapsed, _WORTHWHILE * median) - elapsed
-    return min(_LONGEST_STEP, max(_SHORTEST_STEP, pause))
+    pause = run_times.worthwhile(elapsed, worthwhile * median) - elapsed
+    return min(_LONGEST_STEP, max(_SHORTEST_STEP, min(_FLOOR, _FLOOR_SHARE * median), pause))
+
+
+@dataclass
+class ModelPolls:
+    """
+    What the waits for jobs of one model share.
+
+    :param run_times: how long its jobs take.
+    :param failures: how many of its polls have failed in a row.
+    :param succeeded_at: when one did not fail last.
+    """
+
+    run_times: RunTimes = field(default_factory=RunTimes)
+    failures: int = 0
+    succeeded_at: float = -math.inf
+
+    def succeed(self, now: float) -> None:
+        """Note a poll that did not fail: the next ones of this model are not likely to."""
+        self.failures, self.succeeded_at = 0, now
 
 
 class Confirmation:
@@ -105,10 +146,15 @@ class Watch:
     One job under observation: what was seen of it decides the next look, or the end of patience.
 
     :param job: the job.
-    :param deadline: epoch seconds after which to give up; ``None`` for never.
+    :param deadline: time after which to give up; ``None`` for never.
+    :param queued_at: when the job was submitted; ``None`` to go by ``job.queued_at``.
     :param poll_interval: fewest seconds between two looks; ``None`` to go by the model's run times.
     :param longest_backoff: most seconds between two looks that fail.
-    :param run_times: what is known of its model; who watches several jobs shares it among them.
+    :param model: what is known of its model; who watches several jobs shares it among them.
+    :param worthwhile: for how long the job must be expected to have been finished to be polled, as a share of the
+        median run time.
+
+    The times that are given to it are all on one clock, epoch seconds or not; it should be one that is never set.
     """
 
     def __init__(
@@ -116,84 +162,123 @@ class Watch:
         job: VideoJob,
         *,
         deadline: float | None = None,
+        queued_at: float | None = None,
         poll_interval: float | None = None,
         longest_backoff: float = 60.0,
-        run_times: RunTimes | None = None,
+        model: ModelPolls | None = None,
+        worthwhile: float = ALONE,
     ) -> None:
         self.job = job
         self.deadline = deadline
-        self.run_times = RunTimes() if run_times is None else run_times
+        self._model = ModelPolls() if model is None else model
+        self.run_times = self._model.run_times
+        self._worthwhile = worthwhile
         self._floor = poll_interval or 0.0
         self._longest_backoff = longest_backoff
         self._failures = 0
         self._confirmation = Confirmation()
         self._reported = float("-inf")
-        #: Seconds that the job had run at the last look, and when that was; before it, when it was queued.
+        #: Seconds that the job had run when it was last seen running, and when that was; before it, when it was queued.
         self._running_at = 0.0
-        self._seen_at = job.queued_at
+        self._seen_at = job.queued_at if queued_at is None else queued_at
+        #: When the last poll failed, since the job was last seen.
+        self._failed_at: float | None = None
+        #: The same, where it is likely that the next one fails, too.
+        self._suspect_since = -math.inf
 
     def first_look(self, now: float, chance: float) -> float:
         """
-        Return the seconds until the first look: none, unless the model's run times are known already.
+        Return the seconds until the first poll: none, unless the model's run times are known already.
 
-        :param now: epoch seconds.
+        :param now: the time.
         :param chance: a random number from 0 to 1.
         """
         if self._seen_at is None or self.run_times.median is None:
             return 0.0
-        due = self._seen_at + next_look(0.0, self.run_times) * (0.9 + 0.2 * chance)
+        due = self._seen_at + self._pause(0.0, chance)
         return max(0.0, self._capped(due - now, now))
 
-    def lateness(self, now: float) -> float:
+    def urgency(self, now: float) -> float:
         """
-        Return for how many seconds the job is expected to have been finished by now: the urgency of a look.
+        Return for how many seconds the job is expected to have been finished by now, unnoticed.
 
-        :param now: epoch seconds.
+        A failed poll counts as one that found it running: it was polled, and the others come first.
+
+        :param now: the time.
         """
         if self._seen_at is None:
             return math.inf
-        elapsed = self._running_at + max(0.0, now - self._seen_at)
-        return self.run_times.lateness(elapsed, self._running_at)
+        elapsed, polled_at = self._elapsed(now), self._running_at
+        if self._failed_at is not None:
+            polled_at = self._elapsed(self._failed_at)
+        return max(self.run_times.lateness(elapsed, polled_at), elapsed - polled_at - _OVERDUE)
+
+    def least_urgency(self, usage: float, interval: float) -> float:
+        """
+        Return the urgency below which a poll would take the place of one that is worth more.
+
+        :param usage: the share of the key's limit that is used.
+        :param interval: seconds until all that wait have been polled once.
+        """
+        if usage < _IDLE:
+            return 0.0
+        room = math.pow(max(_LAST_ROOM, 1 - usage), _SCARCITY)
+        median = self.run_times.median
+        if median is None:
+            return self._worthwhile * _ASSUMED_MEDIAN / room
+        scarce = self._worthwhile * median / room
+        # As late as a job of this model is found when all that wait are polled by turns.
+        return max(scarce, self.run_times.lateness(median, max(0.0, median - interval)))
+
+    @property
+    def failing(self) -> bool:
+        """Whether the next poll is likely to fail: the last one did, and none of the model has succeeded since."""
+        return self._suspect_since > self._model.succeeded_at or self._model.failures >= _FAILING
 
     def ended(self, job: VideoJob, now: float) -> None:
         """
         Take in a look that found the job completed: its run time tells of its model.
 
         :param job: what the look returned.
-        :param now: epoch seconds.
+        :param now: the time.
         """
         self.job = job
+        self._model.succeed(now)
         if self._seen_at is not None:
-            self.run_times.saw(self._running_at, self._running_at + max(0.0, now - self._seen_at))
+            self.run_times.saw(self._running_at, self._elapsed(now))
 
     def saw(self, job: VideoJob, now: float, chance: float) -> float:
         """
         Take in a look that found the job running; return the seconds until the next.
 
         :param job: what the look returned.
-        :param now: epoch seconds.
+        :param now: the time.
         :param chance: a random number from 0 to 1; jobs that were queued together part.
         :raises VideoTimeoutError: when the deadline has passed.
         """
         self.job = job
-        self._failures = 0
+        self._failures, self._failed_at = 0, None
+        self._model.succeed(now)
         self._confirmation.on_answer()
         self._running_at = (job.execution_duration or 0.0) / 1000
         self._seen_at = now
         self.run_times.told(None if job.average_execution_time is None else job.average_execution_time / 1000)
-        pause = next_look(self._running_at, self.run_times) * (0.9 + 0.2 * chance)
-        return self._until_deadline(max(pause, self._floor), now)
+        return self._until_deadline(max(self._pause(self._running_at, chance), self._floor), now)
 
     def on_error(self, error: VeniceError, now: float, chance: float) -> float:
         """
         Take in a poll that failed; return the seconds until the next.
 
         :param error: the failure.
-        :param now: epoch seconds.
+        :param now: the time.
         :param chance: a random number from 0 to 1.
         :raises VideoTimeoutError: when the deadline has passed.
         :raises VeniceError: the failure, when it ends the wait.
         """
+        self._failed_at = now
+        if not isinstance(error, VeniceRateLimitError) and not refuses_key(error):
+            self._suspect_since = now
+            self._model.failures += 1
         confirm = self._confirmation.needed(error)
         if isinstance(error, VideoGenerationError) and confirm is not None:
             # Also after the deadline: the poll that confirms an end is the last but one at most.
@@ -223,6 +308,13 @@ class Watch:
         remaining = self.job.remaining
         outlook = f"about {remaining:.0f} s remaining" if remaining else "longer than four in five of its kind"
         return f"{self.job} is {self.job.status}: {progress:.0f} %, {outlook}"
+
+    def _elapsed(self, now: float) -> float:
+        """Return for how many seconds the job has been running, if it is still running."""
+        return self._running_at + max(0.0, now - (self._seen_at or 0.0))
+
+    def _pause(self, elapsed: float, chance: float) -> float:
+        return next_look(elapsed, self.run_times, self._worthwhile) * (0.9 + 0.2 * chance)
 
     def _until_deadline(self, pause: float, now: float) -> float:
         if self.deadline is not None and now >= self.deadline:

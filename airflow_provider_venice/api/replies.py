@@ -6,7 +6,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -84,11 +84,17 @@ class Head:
         known = encoding in ("", "identity") and text.isascii() and text.isdecimal() and len(text) < 19
         return int(text) if known else None
 
-    @property
-    def limits(self) -> tuple[RateLimit, float | None, float]:
-        """What a pace learns from it: the headers' figures, the wait after a refusal, and when it came."""
+    def limits(self, now: float) -> tuple[RateLimit, float | None, float]:
+        """
+        Return what a pace learns from it: the headers' figures, the wait after a refusal, and when it came.
+
+        :param now: when it came, on the clock of the pace, which the reset is converted to.
+        """
         refused = retry_after(self.headers, self.received_at) if self.status == 429 else None
-        return read_rate_limit(self.headers, self.received_at), refused, self.received_at
+        limits = read_rate_limit(self.headers, self.received_at)
+        if limits.resets_at is not None:
+            limits = replace(limits, resets_at=now + limits.resets_at - self.received_at)
+        return limits, refused, now
 
     @property
     def is_media(self) -> bool:

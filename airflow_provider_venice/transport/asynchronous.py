@@ -17,12 +17,12 @@ import yarl
 
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import Pace
+from airflow_provider_venice.api.polling import ModelPolls
 from airflow_provider_venice.api.replies import Head, Reply
-from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
 from airflow_provider_venice.transport import errors, policy
 from airflow_provider_venice.transport.settings import Settings
-from airflow_provider_venice.transport.turns import Turns, Urgency
+from airflow_provider_venice.transport.turns import InOrder, Turns, Waiter
 
 T = TypeVar("T")
 
@@ -30,6 +30,10 @@ _CHUNK = 1 << 16
 
 #: For how many seconds a worker may submit after the triggerer has admitted it: about twice what it takes to start one.
 ADMISSION_SECONDS = 10.0
+
+#: How many times faster than evenly polls may go while nothing of the limit is used: clips that were submitted
+#: together end together.
+BURST = 4.0
 
 #: What means that there is no connection.
 _NOT_CONNECTED = (
@@ -52,12 +56,12 @@ class Account:
             # Workers submit some time after they were admitted: what was admitted within a minute and that time may
             # reach Venice within a minute.
             "queue": Turns(Pace(settings.queue_limit, window=60.0 + ADMISSION_SECONDS)),
-            "retrieve": Turns(Pace(settings.retrieve_limit)),
+            "retrieve": Turns(Pace(settings.retrieve_limit, burst=BURST)),
         }
         #: When the key was refused last, on the monotonic clock: it may have been replaced in the connection.
         self.refused_at = 0.0
         #: By model; all who watch its jobs learn from each other.
-        self.run_times: defaultdict[str, RunTimes] = defaultdict(RunTimes)
+        self.models: defaultdict[str, ModelPolls] = defaultdict(ModelPolls)
 
 
 class AsyncTransport:
@@ -84,18 +88,18 @@ class AsyncTransport:
         """Close the connections."""
         await self._session.close()
 
-    async def send(self, call: Call[T], *, attempts: int | None = None, urgency: Urgency = lambda now: 1.0) -> T:
+    async def send(self, call: Call[T], *, attempts: int | None = None, waiter: Waiter | None = None) -> T:
         """
         Make a call and return its result.
 
         :param call: the call.
         :param attempts: how often at most; ``None`` for the connection's setting.
-        :param urgency: where calls have to wait for the rate limit, the most urgent goes first.
+        :param waiter: decides when the call goes where many wait for the rate limit; by default in their order.
         :raises VeniceError: when there is no result.
         """
 
         async def attempt() -> T:
-            return call.read(await self._once(call, urgency))
+            return call.read(await self._once(call, waiter))
 
         if attempts == 1:
             # Thousands may wait for a turn with this: without the policy, each holds half as many objects.
@@ -103,14 +107,14 @@ class AsyncTransport:
         retrying = tenacity.AsyncRetrying(sleep=asyncio.sleep, **policy.options(self.settings, call, attempts))
         return await retrying(attempt)
 
-    async def _once(self, call: Call[Any], urgency: Urgency) -> Reply:
+    async def _once(self, call: Call[Any], waiter: Waiter | None) -> Reply:
         body = call.encode()
-        turns = self.account.turns.get(call.budget or "")
+        turns, clock = self.account.turns.get(call.budget or ""), asyncio.get_running_loop().time
         if turns is None:
             return await self._exchange(call, body)
-        async with turns.turn(urgency):
+        async with turns.turn(waiter or InOrder(clock())):
             reply = await self._exchange(call, body)
-            turns.pace.observe(*reply.head.limits, failed=reply.head.status >= 400)
+            turns.pace.observe(*reply.head.limits(clock()), failed=reply.head.status >= 400)
         return reply
 
     async def _exchange(self, call: Call[Any], body: bytes | None) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 import urllib.parse
@@ -164,7 +165,7 @@ class BlockingTransport:
         self.settings = settings
         self._session = _Session()
         self._paces = {
-            "queue": Pace(settings.queue_limit, spread=False),
+            "queue": Pace(settings.queue_limit, burst=math.inf),
             "retrieve": Pace(settings.retrieve_limit),
         }
 
@@ -229,13 +230,13 @@ class BlockingTransport:
         pace = self._paces.get(call.budget or "")
         with contextlib.ExitStack() as stack:
             if pace is not None:
-                wait = max(0.0, pace.next_at(time.time()) - time.time())
+                wait = max(0.0, pace.next_at(time.monotonic()) - time.monotonic())
                 if max_wait is not None and wait > max_wait:
                     raise VeniceRateLimitError(
                         f"{call}: not sent, as the rate limit is used up for {wait:.0f} s", 429, retry_after=wait
                     )
                 time.sleep(wait)
-                pace.take(time.time())
+                pace.take(time.monotonic())
                 stack.callback(pace.done)
             # On a connection that was kept alive, a reset does not tell whether the request arrived.
             session = self._session if call.replayable else stack.enter_context(_Session())
@@ -243,7 +244,7 @@ class BlockingTransport:
                 response = stack.enter_context(self._request(session, call, body))
             answer = Answer(response, call, self.settings)
             if pace is not None:
-                pace.observe(*answer.head.limits, failed=answer.head.status >= 400)
+                pace.observe(*answer.head.limits(time.monotonic()), failed=answer.head.status >= 400)
             yield answer
 
     def _request(self, session: requests.Session, call: Call[Any], body: bytes | None) -> requests.Response:

@@ -1,82 +1,170 @@
-"""Whose turn it is, where many jobs of one key want to be looked at and few may."""
+"""Which request goes next, where many share a key's rate limit."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import contextvars
-import logging
 import math
-import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
 
 from airflow_provider_venice.api.limits import Pace
 
-log = logging.getLogger(__name__)
+#: Requests that are likely to fail go this often at most: so many in so many seconds. More than 20 failed requests in
+#: 30 seconds block the key (the vendor's documentation); a quarter leaves room for other processes, and costs those
+#: requests that are likely to succeed less than a tenth of the key's limit.
+_LIKELY_FAILURES, _LIKELY_FAILURES_WINDOW = 5, 30.0
 
-#: How urgent a request is at an epoch second; the largest goes first.
-Urgency = Callable[[float], float]
+
+class Waiter(Protocol):
+    """A request that waits for the rate limit. Times are those of the event loop's clock, which is never set."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether it is likely to fail."""
+        ...
+
+    def urgency(self, now: float) -> float:
+        """Return how urgent it is; the largest goes first. It must not grow faster than the clock."""
+        ...
+
+    def least_urgency(self, usage: float, interval: float) -> float:
+        """
+        Return the urgency below which it had better wait.
+
+        :param usage: the share of the key's limit that is used.
+        :param interval: seconds until all that wait have been polled once.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """
+    A waiter that goes after those that came before it.
+
+    :param since: since when it has waited.
+    """
+
+    since: float = 0.0
+    failing = False
+
+    def urgency(self, now: float) -> float:
+        """Return for how long it has waited."""
+        return now - self.since
+
+    def least_urgency(self, usage: float, interval: float) -> float:
+        """Return that it may always go."""
+        return -math.inf
+
+
+class _Waiting:
+    """A waiter in the queue."""
+
+    def __init__(self, waiter: Waiter) -> None:
+        self.waiter = waiter
+        self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        #: Its urgency less the time, when it was last asked for: it is not more urgent than this, plus the time.
+        self.bound = math.inf
 
 
 class Turns:
     """
-    Lets requests out at a pace, the most urgent one first.
+    Lets requests out at a pace, the most urgent one first, and holds back what is likely to fail.
 
-    No job starves: the urgency of one that is passed over grows, that of one that had its turn starts anew.
+    No job starves: the urgency of one that is passed over grows, that of one that was polled starts anew.
 
     :param pace: when the next one may go.
     """
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        #: A dictionary, as thousands may wait, and leave when their time is up.
-        self._waiting: dict[asyncio.Future[None], Urgency] = {}
+        #: A dictionary as an ordered set: thousands may wait, and leave when their time is up.
+        self._waiting: dict[_Waiting, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._likely_failures: deque[float] = deque(maxlen=_LIKELY_FAILURES)
 
     @contextlib.asynccontextmanager
-    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+    async def turn(self, waiter: Waiter) -> AsyncIterator[None]:
         """
-        Wait for a turn, and hold it while the request runs. One who is cancelled meanwhile gives it back.
+        Wait until the request may go, and hold its place while it runs. One who is cancelled meanwhile gives it back.
 
-        :param urgency: how urgent it is.
+        :param waiter: who waits.
+        :raises Exception: what asking the waiter for its urgency raises.
         """
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = urgency
+        waiting = _Waiting(waiter)
+        self._waiting[waiting] = None
         if self._timer is None:
             self._arrange()
+        admitted = waiting.admitted
         try:
-            await turn
+            await admitted
             yield
         finally:
-            self._waiting.pop(turn, None)
-            if turn.done() and not turn.cancelled():
+            self._waiting.pop(waiting, None)
+            if admitted.done() and not admitted.cancelled() and admitted.exception() is None:
                 self.pace.done()
                 self._arrange()
 
-    def _urgency(self, turn: asyncio.Future[None], now: float) -> float:
-        """Return how urgent one is; what is wrong with it must not stop all others of the key."""
-        try:
-            return self._waiting[turn](now)
-        except Exception:
-            log.exception("The urgency of a request is not known; it goes first")
-            return math.inf
-
     def _arrange(self) -> None:
-        """Give a turn to whom it is due, and come back when the next one is."""
+        """Admit those that may go now, and come back when the next one may."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        loop = asyncio.get_running_loop()
         while self._waiting:
-            now = time.time()
+            now = loop.time()
             due = self.pace.next_at(now)
-            if due > now:
-                # In a context of its own: the current one may belong to one trigger, and to its log.
-                self._timer = asyncio.get_running_loop().call_later(
-                    due - now, self._arrange, context=contextvars.Context()
-                )
-                return
-            turn = max(self._waiting, key=lambda one: self._urgency(one, now))
-            del self._waiting[turn]
-            if not turn.cancelled():
-                self.pace.take(now)
-                turn.set_result(None)
+            if due <= now:
+                waiting = self._choose(now)
+                if waiting is not None:
+                    self._admit(waiting, now)
+                    continue
+                due = now + self.pace.interval / 4
+            # In a context of its own: the current one may belong to one trigger, and to its log.
+            self._timer = loop.call_at(due, self._arrange, context=contextvars.Context())
+            return
+
+    def _admit(self, waiting: _Waiting, now: float) -> None:
+        del self._waiting[waiting]
+        if not waiting.admitted.done():
+            if waiting.waiter.failing:
+                self._likely_failures.append(now)
+            self.pace.take(now)
+            waiting.admitted.set_result(None)
+
+    def _choose(self, now: float) -> _Waiting | None:
+        """Return the most urgent one, if it is urgent enough."""
+        quota = self._likely_failures
+        may_fail = len(quota) < _LIKELY_FAILURES or quota[0] <= now - _LIKELY_FAILURES_WINDOW
+        best, most, count = None, -math.inf, 0
+        for waiting in list(self._waiting):
+            if waiting.waiter.failing and not may_fail:
+                continue
+            count += 1
+            if waiting.bound + now <= most:
+                continue
+            urgency = self._urgency(waiting, now)
+            if urgency is not None and (urgency > most or best is None):
+                best, most = waiting, urgency
+        if best is None:
+            return None
+        least = best.waiter.least_urgency(self.pace.usage(now), count * self.pace.interval)
+        return best if most >= least else None
+
+    def _urgency(self, waiting: _Waiting, now: float) -> float | None:
+        """Return how urgent one is. What is wrong with it fails its request alone, not all others of the key."""
+        try:
+            urgency = float(waiting.waiter.urgency(now))
+            if math.isnan(urgency):
+                raise ValueError(f"the urgency of {waiting.waiter!r} is not a number")
+        except Exception as error:
+            del self._waiting[waiting]
+            if not waiting.admitted.done():
+                waiting.admitted.set_exception(error)
+            return None
+        waiting.bound = urgency - now
+        return urgency

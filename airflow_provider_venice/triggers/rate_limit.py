@@ -14,6 +14,7 @@ from airflow_provider_venice.api.limits import RateLimit
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.transport.asynchronous import ADMISSION_SECONDS, AsyncTransport
+from airflow_provider_venice.transport.turns import InOrder
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
 #: Seconds that a download counts as more urgent than it is: Venice does not keep a clip for long, and a poll can wait.
@@ -119,14 +120,16 @@ class VeniceRateLimitTrigger(BaseTrigger):
         now = time.time()
         if self.refused_until is not None and self.refused_until > now:
             pace = transport.account.turns[self.budget].pace
-            pace.observe(RateLimit(limit=None, remaining=None, resets_at=None), self.refused_until - now, now)
+            unknown = RateLimit(limit=None, remaining=None, resets_at=None)
+            pace.observe(unknown, self.refused_until - now, asyncio.get_running_loop().time())
 
     async def _turn(self, transport: AsyncTransport) -> None:
-        ahead = _BEFORE_POLLS if self.budget == "retrieve" else 0.0
-        async with transport.account.turns[self.budget].turn(lambda now: ahead + now - self.since):
+        turns, clock = transport.account.turns[self.budget], asyncio.get_running_loop().time
+        waited = time.time() - self.since + (_BEFORE_POLLS if self.budget == "retrieve" else 0.0)
+        async with turns.turn(InOrder(clock() - waited)):
             self.log.info("The rate limit admits the request, after %.0f s", time.time() - self.since)
             _, count = self._admission
-            transport.account.turns[self.budget].pace.expect(count - 1, time.time())
+            turns.pace.expect(count - 1, clock())
 
     @property
     def _admission(self) -> tuple[float | None, int]:

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import Watch, refuses_key
+from airflow_provider_venice.api.polling import WITH_LIMITER, Watch, refuses_key
 from airflow_provider_venice.exceptions import (
     VeniceConnectionError,
     VeniceError,
@@ -28,6 +28,9 @@ from airflow_provider_venice.triggers.heartbeat import earliest_event
 #: Seconds that the last look of all may take, after the deadline: at least, and at most. Thousands may have the same
 #: deadline, and would hold up the loop if they ended at once.
 _LAST_LOOK = (10.0, 20.0)
+
+#: No random part in the pauses: the rate limiter parts the polls of jobs that were queued together.
+_EVEN = 0.5
 
 
 class VeniceVideoTrigger(BaseTrigger):
@@ -89,7 +92,7 @@ class VeniceVideoTrigger(BaseTrigger):
                 outcomes = await self._outcomes(transport, jobs)
                 # A worker is about to fetch them: without a private link, each is a retrieve, as a poll is.
                 inline = [job for job, _ in outcomes if job.is_completed() and job.download_url is None]
-                transport.account.turns["retrieve"].pace.expect(len(inline), time.time())
+                transport.account.turns["retrieve"].pace.expect(len(inline), asyncio.get_running_loop().time())
             event = describe_outcomes(outcomes)
         except asyncio.CancelledError:
             # A user has marked or cleared the task, or the triggerer ends, or hands over to another.
@@ -135,12 +138,16 @@ class VeniceVideoTrigger(BaseTrigger):
         return wait.result()
 
     async def _wait(self, transport: AsyncTransport, job: VideoJob) -> tuple[VideoJob, VeniceError | None]:
+        # The loop's clock, as a machine's time may be set: an hour back would stop the polls for an hour.
+        offset = asyncio.get_running_loop().time() - time.time()
         watch = Watch(
             job,
-            deadline=self.deadline,
+            deadline=None if self.deadline is None else self.deadline + offset,
+            queued_at=None if job.queued_at is None else job.queued_at + offset,
             poll_interval=self.poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
-            run_times=transport.account.run_times[job.model],
+            model=transport.account.models[job.model],
+            worthwhile=WITH_LIMITER,
         )
         try:
             return await self._completed(transport, watch), None
@@ -154,7 +161,8 @@ class VeniceVideoTrigger(BaseTrigger):
 
         :raises VeniceError: what ends the wait otherwise.
         """
-        pause, read_after = watch.first_look(time.time(), random.random()), 0.0
+        clock = asyncio.get_running_loop().time
+        pause, read_after = watch.first_look(clock(), _EVEN), 0.0
         async with contextlib.AsyncExitStack() as stack:
             while True:
                 await asyncio.sleep(pause)
@@ -165,16 +173,16 @@ class VeniceVideoTrigger(BaseTrigger):
                         read_after = refused_at
                     seen = await self._poll(transport, watch)
                 except VeniceError as error:
-                    pause = watch.on_error(error, time.time(), random.random())
+                    pause = watch.on_error(error, clock(), random.random())
                     if refuses_key(error):
                         transport.account.refused_at = time.monotonic()
                     self.log.warning("%s; the next poll is in %.0f s", error, pause)
                     continue
                 if seen.is_completed():
-                    watch.ended(seen, time.time())
+                    watch.ended(seen, clock())
                     self.log.info("%s is completed", seen)
                     return seen
-                pause = watch.saw(seen, time.time(), random.random())
+                pause = watch.saw(seen, clock(), _EVEN)
                 if line := watch.news():
                     self.log.info(line)
 
@@ -197,9 +205,9 @@ class VeniceVideoTrigger(BaseTrigger):
     async def _poll(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
         """Poll once; a turn that does not come before the deadline is a poll that failed."""
         patience = None
-        if self.deadline is not None:
-            patience = max(0.0, self.deadline - time.time()) + random.uniform(*_LAST_LOOK)
-        look = transport.send(calls.retrieve(watch.job), attempts=1, urgency=watch.lateness)
+        if watch.deadline is not None:
+            patience = max(0.0, watch.deadline - asyncio.get_running_loop().time()) + random.uniform(*_LAST_LOOK)
+        look = transport.send(calls.retrieve(watch.job), attempts=1, waiter=watch)
         try:
             return await asyncio.wait_for(look, patience)
         except asyncio.TimeoutError:

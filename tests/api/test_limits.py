@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_venice.api.limits import Pace, RateLimit, backoff, read_rate_limit, retry_after
+from airflow_provider_venice.simulator.limits import WINDOWS
 
 NOW = 1_790_000_000.0
 UNKNOWN = RateLimit(None, None, None)
@@ -77,15 +80,62 @@ def test_who_waited_need_not_wait_again() -> None:
     assert sent(pace, 1) + sent(pace, 2, NOW + 100) == [0, 100, 130]
 
 
-def test_what_is_left_lasts_until_the_reset() -> None:
+def test_requests_go_faster_while_little_of_the_window_is_used() -> None:
+    pace = Pace(40, burst=4)
+    slots = sent(pace, 39)
+    assert slots[1] == pytest.approx(60 / 38 * (1 / 4 + 3 / 4 / 38), abs=1e-5)
+    assert slots[37] < 45
+    assert slots[38] == pytest.approx(60)  # never more than the limit in a minute, less two that are left to others
+    assert pace.usage(NOW + 60) == pytest.approx(1)
+
+
+def test_a_fixed_window_that_began_anew_is_not_full_at_once() -> None:
     pace = Pace(120)
-    pace.observe(RateLimit(120, 26, NOW + 40), None, NOW)
-    assert sent(pace, 1) == [0]
-    assert pace.next_at(NOW) == NOW + 40 / 20  # of the 26, six are left to others
+    for used, at in ((1, 0.0), (90, 50.0), (1, 60.5)):
+        pace.observe(RateLimit(120, 120 - used, NOW + (60 if at < 60 else 120.5)), None, NOW + at)
+    assert pace.usage(NOW + 60.5) == pytest.approx((1 + 90) / 114, rel=0.02)
+    assert pace.usage(NOW + 90.5) == pytest.approx((1 + 45) / 114, rel=0.02)
+
+
+def test_a_server_whose_window_is_shorter_than_documented_is_believed() -> None:
+    pace = Pace(120)
+    pace.observe(RateLimit(120, 119, NOW + 6), None, NOW)
+    assert sent(pace, 2, NOW) == pytest.approx([0, 6 / 114], abs=1e-5)
+
+
+def test_after_a_reset_one_request_asks_what_is_left() -> None:
+    pace = Pace(120)
+    pace.observe(RateLimit(120, 2, NOW + 10), None, NOW)
+    assert pace.next_at(NOW) == NOW + 10
+    pace.take(NOW + 10)
+    assert pace.next_at(NOW + 11) > NOW + 11  # its answer is still to come
+    pace.done()
+    pace.observe(RateLimit(120, 119, NOW + 70), None, NOW + 11)
+    assert pace.next_at(NOW + 11) == NOW + 11
+
+
+def test_a_token_bucket_is_not_waited_for_until_it_is_full() -> None:
+    pace = Pace(120)
+    for used in range(1, 116):
+        pace.observe(RateLimit(120, 120 - used, NOW + used / 2), None, NOW + used / 100)
+    assert pace.next_at(NOW + 2) == pytest.approx(NOW + 1.15 + 1)  # five are left, and two more are wanted
+
+
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_no_kind_of_window_is_overdrawn(kind: str) -> None:
+    window, pace, now, refused = WINDOWS[kind](120, 60.0), Pace(120, burst=4), NOW, 0
+    for _ in range(1000):
+        now = pace.next_at(now)
+        pace.take(now)
+        refused += not window.take(now)
+        pace.done()
+        pace.observe(RateLimit(120, window.remaining(), window.resets_at), None, now)
+    assert refused == 0
+    assert (now - NOW) / 1000 == pytest.approx(60 / 114, rel=0.1)
 
 
 def test_without_spreading_the_window_is_used_as_requests_come() -> None:
-    pace = Pace(40, spread=False)
+    pace = Pace(40, burst=math.inf)
     pace.observe(RateLimit(40, 39, NOW + 60), None, NOW)
     assert sent(pace, 30) == [0] * 30
     pace.observe(RateLimit(40, 2, NOW + 60), None, NOW)
@@ -99,8 +149,6 @@ def test_what_is_in_flight_is_spent() -> None:
         pace.take(NOW)
     assert pace.next_at(NOW) == NOW + 40
     pace.done()
-    assert pace.next_at(NOW) == NOW + 40
-    pace.done()
     assert pace.next_at(NOW + 30) == NOW + 30
 
 
@@ -111,7 +159,7 @@ def test_a_budget_that_others_used_up_waits_for_the_reset() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [UNKNOWN, RateLimit(2, 0, None), RateLimit(2, None, NOW + 17), RateLimit(2, 0, NOW - 17)]
+    "limits", [UNKNOWN, RateLimit(2, None, NOW + 17), RateLimit(2, 1, None), RateLimit(2, 0, NOW - 17)]
 )
 def test_headers_that_tell_nothing_change_nothing(limits: RateLimit) -> None:
     pace = Pace(2)
@@ -160,7 +208,7 @@ class Server:
 
 
 @given(
-    limit=st.integers(3, 200),
+    limit=st.integers(20, 200),
     configured=st.integers(1, 400),
     window=st.sampled_from([6.0, 60.0]),
     others=st.lists(st.floats(0, 200), max_size=50),

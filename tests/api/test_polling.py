@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_venice.api.limits import Pace, RateLimit
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import Confirmation, Watch, next_look
+from airflow_provider_venice.api.polling import Confirmation, ModelPolls, Watch, next_look
 from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
@@ -25,6 +24,8 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
     VideoTimeoutError,
 )
+from benchmarks.inspection import LAWS, Inspection
+from benchmarks.virtual import Night
 
 START = 1_790_000_000.0
 JOB = VideoJob("wan", "q-7")
@@ -257,100 +258,72 @@ def test_a_log_never_gets_more_than_a_dozen_lines(looks: list[tuple[float | None
     assert len(set(told)) == len(told)
 
 
-class Night:
-    """Clips submitted at the vendor's full rate and watched under its limit, on a virtual clock."""
-
-    LIMIT, WINDOW, MEDIAN, SIGMA = 120, 60.0, 120.0, 0.25
-
-    def __init__(self, count: int, seed: int = 0, told: float | None = 1.0, *, slow: float = 1.0) -> None:
-        """
-        Let them begin.
-
-        :param told: what the server tells, as a share of the truth; ``None`` for nothing.
-        :param slow: how many times longer every second clip takes.
-        """
-        chance = random.Random(seed)
-        self.average = None if told is None else told * self.MEDIAN * math.exp(0.8416 * self.SIGMA)
-        self.queued = [START + 1.5 * number for number in range(count)]
-        self.ends = [
-            at + (slow if number % 2 else 1.0) * chance.lognormvariate(math.log(self.MEDIAN), self.SIGMA)
-            for number, at in enumerate(self.queued)
-        ]
-        self.chance = chance
-        self.begun, self.used, self.refused, self.asked = float("-inf"), 0, 0, 0
-        self.late: list[float] = []
-
-    def ask(self, now: float) -> RateLimit:
-        """Spend one request, as a look or a download."""
-        if now >= self.begun + self.WINDOW:
-            self.begun, self.used = now, 0
-        self.used += 1
-        self.asked += 1
-        self.refused += self.used > self.LIMIT
-        return RateLimit(self.LIMIT, max(0, self.LIMIT - self.used), self.begun + self.WINDOW)
-
-    def run(self) -> None:
-        """Look at whom it is worthwhile to look, who is expected to be latest first, until all are found."""
-        run_times, pace, now = RunTimes(), Pace(self.LIMIT), START
-        watches = [Watch(dataclasses.replace(JOB, queued_at=at), run_times=run_times) for at in self.queued]
-        wanted = {
-            number: at + watch.first_look(at, self.chance.random())
-            for number, (at, watch) in enumerate(zip(self.queued, watches, strict=True))
-        }
-        downloads: list[float] = []
-        while wanted:
-            for at in [at for at in downloads if at <= now]:
-                downloads.remove(at)
-                self.ask(at)
-            due = [number for number, at in wanted.items() if at <= now]
-            slot = pace.next_at(now)
-            if slot > now or not due:
-                now = max(min(slot, now + 0.1), now + 0.02)
-                continue
-            number = max(due, key=lambda one: watches[one].lateness(now))
-            watch = watches[number]
-            pace.take(now)
-            told = self.ask(now)
-            pace.done()
-            pace.observe(told, None, now)
-            if self.ends[number] <= now:
-                watch.ended(watch.job, now)
-                self.late.append(now - self.ends[number])
-                downloads.append(now + 2)  # by a worker, which shares nothing with us but the key
-                del wanted[number]
-            else:
-                seen = running(now - self.queued[number], self.average)
-                wanted[number] = now + watch.saw(seen, now, self.chance.random())
-
-
+@pytest.mark.parametrize("window", ["fixed", "sliding", "bucket"])
 @pytest.mark.parametrize(
-    ("count", "mean", "p95", "retrieves"),
-    [(1, 5, 5, 18), (10, 3, 8, 15), (50, 9, 26, 8.5), (200, 16, 39, 4.3), (400, 18, 42, 3.7)],
+    ("count", "processes", "nights", "mean", "ratio"),
+    [
+        (1, 1, 30, 1.8, 1.5),
+        (5, 1, 20, 1.8, 1.3),
+        (10, 1, 20, 2.7, 1.3),
+        (50, 1, 10, 8.5, 1.25),
+        (200, 1, 3, 12, 1.25),
+        (400, 1, 1, 13, 1.25),
+        (200, 2, 3, 12, 1.4),
+        (200, 4, 3, 12, 1.5),
+    ],
 )
-def test_a_night_of_clips_is_found_soon_with_few_retrieves_and_no_refusal(
-    count: int, mean: float, p95: float, retrieves: float
+def test_clips_are_found_nearly_as_soon_as_so_many_polls_can_find_them(
+    count: int, processes: int, nights: int, mean: float, ratio: float, window: str
 ) -> None:
-    nights = [Night(count, seed) for seed in range(5)]
-    for night in nights:
-        night.run()
-        assert night.refused == 0
-    assert statistics.mean(statistics.mean(night.late) for night in nights) <= mean
-    assert statistics.mean(sorted(night.late)[math.ceil(0.95 * count) - 1] for night in nights) <= p95
-    assert statistics.mean(night.asked for night in nights) / count <= retrieves
+    played = [Night(count, LAWS["log-normal"], window=window, processes=processes, seed=n).run() for n in range(nights)]
+    least = Inspection(LAWS["log-normal"])
+    assert sum(night.refusals for night in played) == 0
+    assert statistics.mean(night.mean for night in played) <= mean
+    found = statistics.mean(night.mean / least.lateness(night.polls_per_clip) for night in played)
+    assert found <= ratio
 
 
-@pytest.mark.parametrize(
-    ("told", "slow"),
-    [(0.5, 1.0), (2.0, 1.0), (None, 1.0), (1.0, 3.0)],
-    ids=["told half", "told double", "told nothing", "two kinds of clips"],
-)
-def test_nobody_starves_where_the_server_is_wrong_about_the_run_times(told: float | None, slow: float) -> None:
-    night = Night(100, told=told, slow=slow)
-    night.run()
-    assert night.refused == 0
-    assert statistics.mean(night.late) <= 25
-    assert max(night.late) <= 90
-    assert night.asked / 100 <= 12
+@pytest.mark.parametrize("resets", [True, False], ids=["resets", "no resets"])
+@pytest.mark.parametrize("window", ["fixed", "sliding", "bucket"])
+def test_downloads_that_nobody_announces_bring_no_refusal(window: str, resets: bool) -> None:
+    night = Night(100, LAWS["log-normal"], window=window, resets=resets, downloads=True).run()
+    # Where nobody says when the window ends, the last place of it may be taken twice.
+    assert night.refusals <= (0 if resets else 5)
+    assert night.mean <= 20
+
+
+@pytest.mark.parametrize("law", sorted(LAWS))
+@pytest.mark.parametrize("told", [0.5, 1.0, 2.0, None])
+def test_nobody_starves_whatever_the_run_times_are_and_the_server_says(law: str, told: float | None) -> None:
+    night = Night(100, LAWS[law], told=told).run()
+    assert night.refusals == 0
+    assert night.mean <= 30
+    assert max(night.late) <= 150
+
+
+def test_a_job_is_suspect_until_a_poll_of_its_model_succeeds() -> None:
+    model = ModelPolls()
+    watches = [Watch(JOB, model=model) for _ in range(5)]
+    for error in (REFUSED, VeniceRateLimitError("slow down", 429)):
+        watches[0].on_error(error, START, 0.5)
+        assert not watches[0].failing
+    for number in range(3):
+        assert [watch.failing for watch in watches] == [True] * number + [False] * (5 - number)
+        watches[number].on_error(DOWN, START + number, 0.5)
+    assert all(watch.failing for watch in watches)
+    watches[4].saw(running(1, 145), START + 4, 0.5)
+    assert not any(watch.failing for watch in watches)
+
+
+def test_a_model_that_fails_costs_the_others_little() -> None:
+    """35 jobs whose polls fail, and as many healthy ones as alone."""
+    alone = [Night(20, LAWS["log-normal"], seed=seed).run() for seed in range(5)]
+    beside = [Night(20, LAWS["log-normal"], seed=seed, broken=35).run() for seed in range(5)]
+    assert sum(night.blocks for night in beside) == 0
+    for night in beside:
+        assert len(night.late) == 20
+        assert night.failures <= 0.1 * 2 * night.seconds + 10  # ten, until the model is known to fail
+    assert statistics.mean(n.mean for n in beside) <= 1.3 * statistics.mean(n.mean for n in alone)
 
 
 def fitted(told: float, median: float, sigma: float, gap: float) -> RunTimes:

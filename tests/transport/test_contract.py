@@ -221,7 +221,8 @@ def test_looks_are_spread_over_the_minute_and_submissions_have_their_own(venice:
     carrier.send(calls.queue(REQUEST.to_body()))
     assert time.monotonic() - started < 0.9
     carrier.send(calls.retrieve(job))
-    assert 1 <= time.monotonic() - started < 1.9
+    # Triggers poll four times as fast while little of the minute is used.
+    assert 0.25 <= time.monotonic() - started < 1.9
 
 
 def test_a_rate_limit_closes_the_budget_for_the_next_call(venice: VeniceSimulator, carry: Carry) -> None:

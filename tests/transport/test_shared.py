@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import socket
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,13 +22,42 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.transport import asynchronous
 from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
 from airflow_provider_venice.transport.settings import Settings
-from airflow_provider_venice.transport.turns import Turns
+from airflow_provider_venice.transport.turns import InOrder, Turns, Waiter
 from tests.transport.carriers import API_KEY, RawServer, answer
 
 QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
 QUOTED = answer(200, '{"quote": 0.35}')
 LOOK = calls.retrieve(VideoJob("wan", "q-7"))
 RUNNING = answer(200, '{"status": "PROCESSING"}')
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Waits with the same urgency all the time."""
+
+    value: Any
+    failing: bool = False
+
+    def urgency(self, now: float) -> float:
+        return self.value  # type: ignore[no-any-return]
+
+    def least_urgency(self, usage: float, interval: float) -> float:
+        return -math.inf
+
+
+@dataclass(frozen=True)
+class Growing:
+    """Waits with an urgency that grows, and for it to reach the least."""
+
+    since: float
+    least: float
+    failing: bool = False
+
+    def urgency(self, now: float) -> float:
+        return now - self.since
+
+    def least_urgency(self, usage: float, interval: float) -> float:
+        return self.least
 
 
 def settings_for(url: str, **fields: Any) -> Settings:
@@ -129,33 +160,71 @@ async def test_the_most_urgent_goes_first() -> None:
     turns, order = Turns(Pace(1200)), []
 
     async def look(name: str, urgency: float) -> None:
-        async with turns.turn(lambda now: urgency):
+        async with turns.turn(Fixed(urgency)):
             order.append(name)
 
     await asyncio.gather(look("first", 0.5), look("low", 0.1), look("high", 0.9), look("middle", 0.4))
     assert order == ["first", "high", "middle", "low"]
 
 
-async def test_one_whose_urgency_is_broken_stops_nobody() -> None:
+@pytest.mark.parametrize("urgency", ["soon", None, math.nan, 1j])
+async def test_one_whose_urgency_is_broken_fails_alone(urgency: Any) -> None:
     turns, order = Turns(Pace(1200)), []
 
     async def look(name: str, urgency: Any) -> None:
-        async with turns.turn(urgency):
+        async with turns.turn(Fixed(urgency)):
             order.append(name)
 
-    def broken(now: float) -> float:
-        raise TypeError("unsupported operand")
+    waits = [look("first", 0.5), look("second", 0.1), look("broken", urgency), look("third", 0.2)]
+    ends = await asyncio.gather(*waits, return_exceptions=True)
+    assert [type(end) for end in ends if end is not None] in ([TypeError], [ValueError])
+    assert order == ["first", "third", "second"]
+    await asyncio.wait_for(look("later", 0.1), 1)
+    assert turns.pace._in_flight == 0
 
-    await asyncio.gather(look("first", lambda now: 0.5), look("second", lambda now: 0.1), look("broken", broken))
-    await look("later", lambda now: 0.1)
-    assert sorted(order) == ["broken", "first", "later", "second"]
+
+async def test_a_poll_that_is_worth_little_waits_until_it_is_worth_more() -> None:
+    turns, loop, admitted = Turns(Pace(1200)), asyncio.get_running_loop(), []
+
+    async def look(waiter: Waiter) -> None:
+        async with turns.turn(waiter):
+            admitted.append(loop.time())
+
+    started = loop.time()
+    await asyncio.wait_for(look(Growing(started, least=0.5)), 3)
+    assert 0.5 <= admitted[0] - started < 1
+    # One that is not worth it holds up nobody who comes after it and is.
+    waiting = asyncio.create_task(look(Growing(loop.time(), least=60)))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(look(Fixed(70.0)), 1)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_what_is_likely_to_fail_goes_rarely() -> None:
+    turns = Turns(Pace(60_000))
+    order: list[str] = []
+
+    async def look(name: str, waiter: Fixed) -> None:
+        while True:
+            async with turns.turn(waiter):
+                order.append(name)
+
+    waits = [asyncio.create_task(look("failing", Fixed(9.0, failing=True))) for _ in range(35)]
+    waits += [asyncio.create_task(look("healthy", Fixed(1.0))) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    assert order.count("failing") == 5
+    assert order.count("healthy") > 50
 
 
 async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
     turns = Turns(Pace(6000))
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
-            async with turns.turn(lambda now: 1.0):
+            async with turns.turn(Fixed(1.0)):
                 raise ValueError("broken")
     hanging = asyncio.create_task(_hold(turns))
     await asyncio.sleep(0.05)
@@ -167,7 +236,7 @@ async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
 
 async def test_thousands_that_leave_at_once_leave_the_pace_as_it_was() -> None:
     turns = Turns(Pace(60))
-    async with turns.turn(lambda now: 1.0):
+    async with turns.turn(Fixed(1.0)):
         waiting = [asyncio.create_task(_hold(turns)) for _ in range(5000)]
         await asyncio.sleep(0)
         for task in waiting:
@@ -180,7 +249,7 @@ async def test_thousands_that_leave_at_once_leave_the_pace_as_it_was() -> None:
 
 
 async def _hold(turns: Turns) -> None:
-    async with turns.turn(lambda now: 1.0):
+    async with turns.turn(Fixed(1.0)):
         await asyncio.sleep(60)
 
 
@@ -189,8 +258,13 @@ async def test_its_clock_runs_in_no_ones_context() -> None:
     seen: list[bool] = []
     turns = Turns(Pace(600))
 
+    class Marking(InOrder):
+        def urgency(self, now: float) -> float:
+            seen.append(marked.get())
+            return 1.0
+
     async def look() -> None:
-        async with turns.turn(lambda now: seen.append(marked.get()) or 1.0):  # type: ignore[func-returns-value]
+        async with turns.turn(Marking()):
             pass
 
     marked.set(True)

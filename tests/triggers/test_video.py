@@ -323,6 +323,37 @@ def test_triggers_of_one_process_share_a_session(
     assert venice_simulator.journal.refusals == []
 
 
+def test_a_wait_that_breaks_ends_no_other(hook: VeniceHook) -> None:
+    good, broken = hook.queue(TEXT), hook.queue(TEXT)
+
+    class Breaking(VeniceVideoTrigger):
+        async def _wait(self, transport: Any, job: VideoJob) -> Any:
+            if job.queue_id == broken.queue_id:
+                raise TypeError("unsupported operand")
+            return await super()._wait(transport, job)
+
+    event = run_trigger(Breaking([broken, good], deadline=time.time() + 30))
+    assert [job["status"] for job in event["jobs"]] == ["queued", "completed"]
+    assert [failure["queue_id"] for failure in event["failures"]] == [broken.queue_id]
+
+
+def test_a_trigger_that_is_cancelled_leaves_no_wait_running(hook: VeniceHook) -> None:
+    jobs = [hook.queue({**TEXT, "prompt": "[simulate: stuck] x"}) for _ in range(5)]
+
+    async def cancel() -> int:
+        async def first_event() -> None:
+            async for _ in VeniceVideoTrigger(jobs).run():
+                return
+
+        waiting = asyncio.create_task(first_event())
+        await asyncio.sleep(0.3)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(cancel()) == 1
+
+
 def test_a_cancelled_trigger_leaves_nothing_behind(hook: VeniceHook) -> None:
     from airflow_provider_venice.transport import asynchronous
 
