@@ -95,13 +95,13 @@ class VeniceConnectionError(VeniceError, ConnectionError):
 
     :param sent: whether the request may have reached the server. ``False`` only when the
         connection was never made, so that sending it again cannot do anything twice.
+    :param can_heal: whether it may be different later.
     """
 
-    can_heal = True
-
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, can_heal: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
+        self.can_heal = can_heal
         self.may_have_acted = sent
 
 

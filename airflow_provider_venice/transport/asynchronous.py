@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import hashlib
+import os
+import ssl
 import time
 import urllib.request
 import weakref
@@ -19,9 +23,9 @@ from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.polling import ModelPolls
 from airflow_provider_venice.api.replies import Head, Reply
-from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError
+from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRequestError
 from airflow_provider_venice.transport import errors, policy
-from airflow_provider_venice.transport.settings import Settings
+from airflow_provider_venice.transport.settings import Settings, ca_bundle
 from airflow_provider_venice.transport.turns import InOrder, Turns, Waiter
 
 T = TypeVar("T")
@@ -44,11 +48,18 @@ _NOT_CONNECTED = (
 )
 
 
+#: Seconds for which what was learned of a key is kept when nobody uses it. The rate limits need a minute of it, a job
+#: that was submitted by then may still need the run times.
+_KEPT = 3600.0
+
+
 class Account:
     """
     What one event loop has learned of a key: how fast it may ask, and how long the models' jobs take.
 
-    :param settings: those of the connection.
+    All connections with the same key and base URL share it, whatever else they settle.
+
+    :param settings: those of the connection that uses it first.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,6 +69,8 @@ class Account:
             "queue": Turns(Pace(settings.queue_limit, window=60.0 + ADMISSION_SECONDS)),
             "retrieve": Turns(Pace(settings.retrieve_limit, burst=BURST)),
         }
+        #: How many sessions use it, and when the last one ended, on the loop's clock.
+        self.users, self.left_at = 0, 0.0
         #: When the key was refused last, on the monotonic clock: it may have been replaced in the connection.
         self.refused_at = 0.0
         #: By model; all who watch its jobs learn from each other.
@@ -77,7 +90,7 @@ class AsyncTransport:
         self.account = Account(settings) if account is None else account
         # No limit on connections: the budget is the limit, and a slow answer must not hold up others.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=_connector(),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
@@ -126,7 +139,8 @@ class AsyncTransport:
             async with contextlib.AsyncExitStack() as stack:
                 session = self._session
                 if not call.replayable:
-                    session = await stack.enter_async_context(aiohttp.ClientSession(timeout=session.timeout))
+                    once = aiohttp.ClientSession(connector=_connector(), timeout=session.timeout)
+                    session = await stack.enter_async_context(once)
                 url = yarl.URL(self.settings.url(call.path), encoded=call.is_link)
                 response = await stack.enter_async_context(
                     session.request(
@@ -154,6 +168,29 @@ class AsyncTransport:
                     if len(answer) > call.max_bytes:
                         raise Reply(head, bytes(answer)).unreadable(f"is longer than {call.max_bytes} bytes")
                 return Reply(head, bytes(answer))
+
+
+def _connector() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(limit=0, ssl=_tls(ca_bundle()))
+
+
+@functools.lru_cache
+def _tls(bundle: str) -> ssl.SSLContext:
+    """
+    Return what TLS needs, which takes some 20 ms to read.
+
+    :param bundle: file or directory of the authorities to trust.
+    :raises VeniceRequestError: when it cannot be read.
+    """
+    try:
+        if os.path.isdir(bundle):
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise VeniceRequestError(
+            f"the certificate authorities in {bundle} cannot be read ({error.strerror or error}); it is named by "
+            "REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE in the environment of the triggerer"
+        ) from None
 
 
 def _proxy(url: yarl.URL) -> str | None:
@@ -191,7 +228,19 @@ class _Shared:
 #: By running loop and settings: a session belongs to its loop, and is closed when nobody uses it.
 _shared: dict[tuple[asyncio.AbstractEventLoop, Settings], _Shared] = {}
 #: What was learned outlives the session: whoever comes after a pause must not begin at full speed.
-_accounts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Account]] = weakref.WeakKeyDictionary()
+_accounts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, bytes], Account]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _account(loop: asyncio.AbstractEventLoop, settings: Settings) -> Account:
+    """Return what is known of a key, and forget those that nobody has used for long: keys are replaced."""
+    accounts = _accounts.setdefault(loop, {})
+    for key, account in list(accounts.items()):
+        if account.users == 0 and loop.time() - account.left_at > _KEPT:
+            del accounts[key]
+    digest = hashlib.sha256(settings.api_key.encode()).digest()
+    return accounts.setdefault((settings.base_url, digest), Account(settings))
 
 
 @contextlib.asynccontextmanager
@@ -205,9 +254,9 @@ async def shared_transport(settings: Settings) -> AsyncIterator[AsyncTransport]:
     # No await between looking and making, nor between leaving and evicting.
     entry = _shared.get(key)
     if entry is None:
-        accounts = _accounts.setdefault(loop, {})
-        account = accounts.setdefault(settings, Account(settings))
+        account = _account(loop, settings)
         entry = _shared[key] = _Shared(AsyncTransport(settings, account))
+        account.users += 1
     entry.users += 1
     try:
         yield entry.transport
@@ -215,6 +264,8 @@ async def shared_transport(settings: Settings) -> AsyncIterator[AsyncTransport]:
         entry.users -= 1
         if entry.users == 0:
             _shared.pop(key, None)
+            account = entry.transport.account
+            account.users, account.left_at = account.users - 1, loop.time()
             await entry.transport.close()
 
 

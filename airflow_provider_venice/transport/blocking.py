@@ -23,7 +23,7 @@ from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.replies import Head, Reply
 from airflow_provider_venice.exceptions import VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport import errors, policy
-from airflow_provider_venice.transport.settings import Settings, check_link
+from airflow_provider_venice.transport.settings import Settings, ca_bundle, check_link
 
 T = TypeVar("T")
 
@@ -78,6 +78,7 @@ class _Session(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        self.verify = ca_bundle()
         for prefix in ("https://", "http://"):
             self.mount(prefix, _Adapter())
 

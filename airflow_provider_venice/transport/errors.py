@@ -43,6 +43,9 @@ _MEANINGS = {
 #: What http.client says where a proxy refuses a tunnel, without the proxy's own words.
 _TUNNEL = re.compile(r"Tunnel connection failed: [0-9]+")
 
+#: Verification errors of OpenSSL for a certificate that is not yet valid, or has expired: it may be renewed.
+_VALIDITY = (9, 10)
+
 #: Verification errors of OpenSSL for which the issuer is not known (X509_V_ERR_*): a self-signed certificate, alone and
 #: in a chain, and an issuer that cannot be found, for the last certificate and for the first.
 _UNKNOWN_ISSUER = (18, 19, 20, 21)
@@ -75,7 +78,9 @@ def connection_error(
         cause = f"timed out after {seconds:g} s, the {name} of the connection"
     what = "no complete answer" if sent else "no connection"
     fix = "" if call.is_link else _fix(error, settings, sent=sent, proxied=proxy is not None)
-    return VeniceConnectionError(f"{call}: {what}{where}{through} ({cause}){fix}", sent=sent)
+    return VeniceConnectionError(
+        f"{call}: {what}{where}{through} ({cause}){fix}", sent=sent, can_heal=sent or not _is_untrusted(error)
+    )
 
 
 def address(url: str) -> str:
@@ -146,6 +151,13 @@ def _system_text(error: BaseException) -> str | None:
             return tunnel[0]
         return None if "://" in text else text or None
     return os.strerror(error.errno)
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    """Whether a certificate was refused for what no later try changes."""
+    # aiohttp's own error is one of these as well, and has no code.
+    codes = [getattr(one, "verify_code", None) for one in causes(error) if isinstance(one, ssl.SSLCertVerificationError)]
+    return any(code is not None and code not in _VALIDITY for code in codes)
 
 
 def _fix(error: BaseException, settings: Settings, *, sent: bool, proxied: bool) -> str:

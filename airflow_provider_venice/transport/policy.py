@@ -26,8 +26,10 @@ def may_repeat(call: Call[Any], error: BaseException) -> bool:
 
     A rate limit and a connection that was never made leave nothing behind, whatever the call.
     """
-    if isinstance(error, VeniceRateLimitError) or (isinstance(error, VeniceConnectionError) and not error.sent):
+    if isinstance(error, VeniceRateLimitError):
         return True
+    if isinstance(error, VeniceConnectionError) and not error.sent:
+        return error.can_heal
     return call.replayable and isinstance(error, VeniceError) and error.can_heal
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import os
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +13,10 @@ from typing import Any, Protocol
 
 from airflow_provider_venice.api.request import raise_problems
 from airflow_provider_venice.exceptions import VeniceRequestError
+
+#: Environment variables that name the certificate authorities to trust, the first that is set. Those of requests, and
+#: that of OpenSSL.
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 #: Venice's public API.
 DEFAULT_BASE_URL = "https://api.venice.ai/api/v1"
@@ -113,6 +118,17 @@ class Settings:
                     problems[f"extra.{name}"] = str(error)
         raise_problems(f"the connection {connection.conn_id!r} is not valid", problems)
         return cls(api_key=api_key, base_url=base_url, **values)
+
+
+def ca_bundle() -> str:
+    """
+    Return the file or the directory of the certificate authorities that workers and triggers trust.
+
+    ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE`` or ``SSL_CERT_FILE``; without any, certifi's.
+    """
+    import certifi
+
+    return next((path for name in _BUNDLES if (path := os.environ.get(name))), None) or certifi.where()
 
 
 #: The names that a connection's extra may have, with the type of each.

@@ -23,6 +23,7 @@ from airflow_provider_venice.transport import asynchronous
 from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
 from airflow_provider_venice.transport.settings import Settings
 from airflow_provider_venice.transport.turns import InOrder, Turns, Waiter
+from benchmarks.virtual import VirtualLoop
 from tests.transport.carriers import API_KEY, RawServer, answer
 
 QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
@@ -105,6 +106,39 @@ async def test_a_user_that_fails_leaves_as_well() -> None:
                 await transport.send(QUOTE)
         assert transport._session.closed
         assert asynchronous._shared == {}
+
+
+async def test_one_key_has_one_pace_whatever_else_is_settled() -> None:
+    url = "http://127.0.0.1:9/api/v1"
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(shared_transport(Settings("a", url)))
+        other = await stack.enter_async_context(shared_transport(Settings("a", url, poll_interval=7)))
+        key = await stack.enter_async_context(shared_transport(Settings("b", url)))
+        place = await stack.enter_async_context(shared_transport(Settings("a", url + "x")))
+        assert first is not other
+        assert first.account is other.account
+        assert len({id(first.account), id(key.account), id(place.account)}) == 3
+    async with shared_transport(Settings("a", url)) as again:
+        assert again.account is first.account
+
+
+def test_a_key_that_nobody_has_used_for_an_hour_is_forgotten() -> None:
+    url, loop = "http://127.0.0.1:9/api/v1", VirtualLoop()
+
+    async def replace() -> tuple[int, int]:
+        for number in range(20):
+            async with shared_transport(Settings(f"key-{number}", url)):
+                await asyncio.sleep(60)
+        async with shared_transport(Settings("held", url)):
+            used = len(asynchronous._accounts[loop])
+            await asyncio.sleep(7200)
+            async with shared_transport(Settings("last", url)):
+                return used, len(asynchronous._accounts[loop])
+
+    try:
+        assert loop.run_until_complete(replace()) == (21, 2)
+    finally:
+        loop.close()
 
 
 async def test_other_settings_have_another_session() -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp.connector
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -405,14 +404,18 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture
+@pytest.fixture(params=["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def trusted(
-    self_signed: ssl.SSLContext, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    self_signed: ssl.SSLContext,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Have both clients trust the certificate."""
     path = str(tmp_path_factory.getbasetemp() / "venice-pair.pem")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", path)
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=path))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(request.param, path)
 
 
 def test_a_certificate_that_nobody_vouches_for_gets_nothing(carry: Carry, self_signed: ssl.SSLContext) -> None:
@@ -420,8 +423,10 @@ def test_a_certificate_that_nobody_vouches_for_gets_nothing(carry: Carry, self_s
         error = failure(carry(server.url.replace("http:", "https:")), QUEUE)
         assert isinstance(error, VeniceConnectionError)
         assert error.sent is False
+        assert error.can_heal is False
         assert server.arrivals == []
     assert "(self-signed certificate)" in str(error)
+    assert "REQUESTS_CA_BUNDLE" in str(error)
 
 
 ODD: dict[str, bytes] = {
