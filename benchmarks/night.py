@@ -21,6 +21,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.simulator.settings import WindowKind
 from airflow_provider_venice.storage import PartialFile
 from airflow_provider_venice.transport.blocking import BlockingTransport
 from airflow_provider_venice.transport.download import download
@@ -101,7 +102,14 @@ class _Desk:
 
 
 def watch(
-    contender: str, count: int, *, processes: int = 1, downloads: bool = True, speed: float = SPEED, seed: int = 0
+    contender: str,
+    count: int,
+    *,
+    processes: int = 1,
+    downloads: bool = True,
+    window: WindowKind = "fixed",
+    speed: float = SPEED,
+    seed: int = 0,
 ) -> Night:
     """
     Buy so many clips, have them watched, and count.
@@ -110,10 +118,11 @@ def watch(
     :param count: clips.
     :param processes: how many processes watch, each its share of the clips, without knowing of the others.
     :param downloads: whether finished clips are downloaded; without, only detection is measured.
+    :param window: how the vendor counts.
     :param seed: of the jobs' run times and of who watches which.
     """
     with (
-        VeniceSimulator(speed=speed, media="shared", resets="ms", balance=100_000, seed=seed) as venice,
+        VeniceSimulator(speed=speed, media="shared", window=window, resets="ms", balance=100_000, seed=seed) as venice,
         TemporaryDirectory() as folder,
         ThreadPoolExecutor(max_workers=64) as workers,
     ):

@@ -16,15 +16,20 @@ from typing import Any
 import aiohttp
 
 from airflow_provider_venice.api import calls, polling
-from airflow_provider_venice.api.limits import retry_after
+from airflow_provider_venice.api.limits import Pace, retry_after
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import AsyncTransport
-from airflow_provider_venice.transport.turns import InOrder
+from airflow_provider_venice.transport.asynchronous import BURST, AsyncTransport
+from airflow_provider_venice.transport.turns import InOrder, Turns
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
 #: Waits for one job, given when it ends.
 Watcher = Callable[[VideoJob, float], Awaitable[None]]
+
+
+def _set_pace(transport: AsyncTransport, speed: float) -> None:
+    limit = transport.settings.retrieve_limit
+    transport.account.turns["retrieve"] = Turns(Pace(limit, 60 / speed, burst=BURST))
 
 
 class Ours:
@@ -33,8 +38,8 @@ class Ours:
     def __init__(self, transport: AsyncTransport, speed: float) -> None:
         # The simulator's seconds pass faster: what the package has in seconds of its own follows.
         polling._LONGEST_STEP /= speed
-        for turns in transport.account.turns.values():
-            turns.pace.window /= speed
+        polling._OVERDUE /= speed
+        _set_pace(transport, speed)
 
     async def __call__(self, job: VideoJob, ready_at: float) -> None:
         """Wait for the trigger's event."""
@@ -69,8 +74,7 @@ class Oracle:
 
     def __init__(self, transport: AsyncTransport, speed: float) -> None:
         self._transport = transport
-        for turns in transport.account.turns.values():
-            turns.pace.window /= speed
+        _set_pace(transport, speed)
 
     async def __call__(self, job: VideoJob, ready_at: float) -> None:
         """Look once, or again where that was too early."""
