@@ -80,8 +80,8 @@ def _virtual() -> Table:
         "Clips submitted at 40 a minute; run times are log-normal, median 120 s, sigma 0.25. The package's rate "
         "limiter and schedule on an event loop whose clock jumps, against the simulator's limits; an answer takes "
         "0.15 s. Triggerers share the clips at random and know nothing of each other. *Least mean* is that of the "
-        "optimal inspection schedule for this law with the same mean number of polls, whenever they are made: no key's limit "
-        "holds it back.",
+        "optimal inspection schedule for this law with the same mean number of polls, whenever they are made: no key's "
+        "limit holds it back.",
     )
     law = LAWS["log-normal"]
     least = Inspection(law)
