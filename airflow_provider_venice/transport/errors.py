@@ -156,7 +156,9 @@ def _system_text(error: BaseException) -> str | None:
 def _is_untrusted(error: BaseException) -> bool:
     """Whether a certificate was refused for what no later try changes."""
     # aiohttp's own error is one of these as well, and has no code.
-    codes = [getattr(one, "verify_code", None) for one in causes(error) if isinstance(one, ssl.SSLCertVerificationError)]
+    codes = [
+        getattr(one, "verify_code", None) for one in causes(error) if isinstance(one, ssl.SSLCertVerificationError)
+    ]
     return any(code is not None and code not in _VALIDITY for code in codes)
 
 
