@@ -119,10 +119,11 @@ class VeniceVideoTrigger(BaseTrigger):
             if waits:
                 await asyncio.wait(waits, timeout=self.hand_over_after)
         finally:
-            running = [wait for wait in waits if not wait.done()]
-            for wait in running:
-                wait.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            # Again and again: up to Python 3.11, wait_for swallows a cancellation that comes together with its result.
+            while running := [wait for wait in waits if not wait.done()]:
+                for wait in running:
+                    wait.cancel()
+                await asyncio.wait(running, timeout=0.5)
         return [self._outcome(job, wait) for job, wait in zip(jobs, waits, strict=True)]
 
     def _outcome(

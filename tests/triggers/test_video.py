@@ -374,3 +374,20 @@ def test_a_cancelled_trigger_leaves_nothing_behind(hook: VeniceHook) -> None:
 
     asyncio.run(cancel())
     assert not hook.retrieve(job).is_completed()
+
+
+def test_a_poll_that_is_answered_at_the_moment_of_a_hand_over_does_not_hold_it_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with VeniceSimulator(speed=60, job_seconds=60, media="shared", limits=False) as venice:
+        extra = {"queue_limit": 60_000, "retrieve_limit": 60_000}
+        value = {"conn_type": "venice", "host": venice.base_url, "password": venice.api_key, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(value))
+        hook = VeniceHook()
+        jobs = [hook.queue({**TEXT, "prompt": "[simulate: stuck] x"}) for _ in range(60)]
+        for _ in range(4):
+            started = time.monotonic()
+            event = wait(hook.queue(TEXT), *jobs, seconds=60, hand_over_after=1.5, poll_interval=0.01)
+            assert event["status"] == "partial"
+            # Up to Python 3.11, such a poll swallows its cancellation, and would go on until the deadline.
+            assert time.monotonic() - started < 30
