@@ -58,6 +58,9 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
         raise VeniceRequestError(f"{text!r} names no key; write {scheme}://conn_id@bucket/key")
     from airflow.sdk import ObjectStoragePath
 
+    # Before the path is made: Airflow 3.3 makes the file system of a path together with it, and keeps it.
+    if conn_id := bucket.rpartition("@")[0]:
+        _check_connection(text, scheme, conn_id)
     with _with_package(text, scheme):
         path = ObjectStoragePath(text)
     return _object_place(text, path)
