@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_venice import path_text
 from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.exceptions import VeniceRequestError
 from airflow_provider_venice.places import ATOMIC_PUT, LocalPlace, ObjectPlace
@@ -32,34 +32,23 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
     # pathlib's paths have no protocol; that of an ObjectStoragePath is empty or "file" for local ones.
     protocol = getattr(target, "protocol", None)
     if protocol is not None:
-        _refuse_empty_values(str(target))
-        if protocol in ("", "file", "local"):
+        path_text.check_values(str(target))
+        if protocol in ("", *path_text.LOCAL_SCHEMES):
             return LocalPlace(Path(str(getattr(target, "path", target))))
         return _object_place(str(target), target)
     if not isinstance(target, (str, os.PathLike)):
         raise VeniceRequestError(f"a path is needed, not {type(target).__name__}")
     text = os.fsdecode(target)
-    if not text.strip() or "\0" in text:
-        raise VeniceRequestError(f"{text!r} is not a path; give a file name")
-    if text.endswith("/"):
-        raise VeniceRequestError(f"{text!r} names a directory; add a file name")
-    _refuse_empty_values(text)
+    path_text.check_path(text, ATOMIC_PUT)
     scheme, separator, rest = text.partition("://")
     if not separator:
         return LocalPlace(Path(text).expanduser() if text.startswith("~/") else Path(text))
-    if scheme in ("file", "local"):
-        if not rest.startswith("/"):
-            raise VeniceRequestError(f"{text!r} is not absolute; write {scheme}:///directory/name")
+    if scheme in path_text.LOCAL_SCHEMES:
         return LocalPlace(Path(rest))
-    bucket, _, key = rest.partition("/")
-    if scheme in ATOMIC_PUT and not bucket.rpartition("@")[2]:
-        raise VeniceRequestError(f"{text!r} names no bucket; write {scheme}://conn_id@bucket/key")
-    if not key:
-        raise VeniceRequestError(f"{text!r} names no key; write {scheme}://conn_id@bucket/key")
     from airflow.sdk import ObjectStoragePath
 
     # Before the path is made: Airflow 3.3 makes the file system of a path together with it, and keeps it.
-    if conn_id := bucket.rpartition("@")[0]:
+    if conn_id := rest.partition("/")[0].rpartition("@")[0]:
         _check_connection(text, scheme, conn_id)
     with _with_package(text, scheme):
         path = ObjectStoragePath(text)
@@ -114,38 +103,8 @@ def find_target(target: object) -> LocalPlace | ObjectPlace:
     :raises VeniceRequestError: when it is none, one that nobody has meant, or a relative one: other workers, and the
         next try, may have another working directory.
     """
-    text = str(target)
-    if "{{" in text or "{%" in text:
-        raise VeniceRequestError(
-            f"{text!r} holds a template that was not rendered. Airflow renders those of an operator's own arguments, "
-            "and none in values that come from another task or go to a hook"
-        )
-    if text.strip() and (text != text.strip() or any(character < " " for character in text.replace("\0", ""))):
-        raise VeniceRequestError(f"{text!r} begins or ends with white space, or holds a line break; remove that")
-    if re.match(r"[a-z][a-z0-9+.-]+:(?!//)", text):
-        raise VeniceRequestError(f"{text!r} has no '//' after its scheme; write scheme://conn_id@bucket/key")
-    place = find_place(target)
-    if isinstance(place, LocalPlace) and not place.path.is_absolute():
-        raise VeniceRequestError(
-            f"{str(target)!r} is a relative path, and a worker's working directory may be any; write the absolute one, "
-            f"such as {os.path.abspath(place.path)!r}"
-        )
-    return place
-
-
-def _refuse_empty_values(text: str) -> None:
-    """Refuse a path in which a template has become "None" or nothing, so that every such clip has the same name."""
-    # The connection before "@" is a part like the others.
-    parts = re.split(r"[/@]", text)
-    if "None" in parts or re.fullmatch(r"None\.\w+", parts[-1]):
-        problem = "has a part that is 'None'"
-    elif re.fullmatch(r"\s*\.\w{1,5}", parts[-1]):
-        problem = "has no name before its suffix"
-    elif any(part and not part.strip() for part in parts):
-        problem = "has a part that is blank"
-    else:
-        return
-    raise VeniceRequestError(f"{text!r} {problem}; give a value to each variable of its template")
+    path_text.check_target(str(target))
+    return find_place(target)
 
 
 @contextlib.contextmanager

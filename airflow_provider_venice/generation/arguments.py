@@ -10,17 +10,19 @@ import configparser
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from types import FrameType
 from typing import Any
 
+from airflow_provider_venice import path_text
 from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
 from airflow_provider_venice.api.values import is_unset
 from airflow_provider_venice.exceptions import VeniceRequestError
+from airflow_provider_venice.generation.findings import Findings
 from airflow_provider_venice.hooks.failures import InvalidArgument
 
 #: What begins a template.
@@ -159,10 +161,11 @@ def check_path(path: Any) -> None:
     if not isinstance(path, (str, os.PathLike)):
         _refuse("output_path", f"is {path!r}; give a local path, an ObjectStoragePath or its URL")
     text = os.fsdecode(path)
-    if not text.strip():
-        _refuse("output_path", f"is {text!r}; give the path of a file, such as '/data/clip.mp4'")
-    if text.endswith("/"):
-        _refuse("output_path", f"is {text!r}, a directory; add a file name, such as '{text}clip.mp4'")
+    try:
+        path_text.check_target(text)
+        path_text.check_path(text, ())
+    except VeniceRequestError as error:
+        raise VeniceRequestError(f"output_path {error}", fields={"output_path": str(error)}) from None
 
 
 def check_folder(path: Any) -> None:
@@ -175,23 +178,25 @@ def check_folder(path: Any) -> None:
         _refuse("output_dir", f"is {path!r}; give a directory, such as '/data/recovered'")
 
 
-def check_request(request: Any, fields: Mapping[str, Any], *, is_complete: bool) -> None:
+def check_request(
+    request: Any, fields: Mapping[str, Any], set_apart: Callable[[Any], Any], *, is_complete: bool
+) -> None:
     """
     Refuse what is wrong in a request whatever is rendered: unknown fields, and literal values of the wrong type.
 
     :param request: the argument of that name: one request, or a list of them.
     :param fields: the request's fields as arguments of their own.
+    :param set_apart: puts the columns of a row aside that are no fields.
     :param is_complete: whether nothing else sets the model.
-    :raises VeniceRequestError: naming every field that is wrong.
+    :raises VeniceRequestError: naming every request and every field that is wrong.
     """
-    if not isinstance(request, (list, tuple)):
-        _check_one(request, fields, is_complete=is_complete)
-        return
-    for position, one in enumerate(request):
-        try:
-            _check_one(one, fields, is_complete=is_complete)
-        except VeniceRequestError as error:
-            raise VeniceRequestError(f"request[{position}]: {error}", fields=error.fields) from None
+    is_list = isinstance(request, (list, tuple))
+    requests = list(request) if is_list else [request]
+    findings = Findings(requests, is_list=is_list)
+    for position, one in enumerate(requests):
+        with findings.about(position):
+            _check_one(set_apart(one), fields, is_complete=is_complete)
+    findings.raise_all()
 
 
 def _check_one(request: Any, fields: Mapping[str, Any], *, is_complete: bool) -> None:

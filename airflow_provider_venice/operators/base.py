@@ -147,9 +147,8 @@ class VideoRequestOperator(VeniceOperator):
             arguments.check_limits(max_cost=max_cost, min_balance=min_balance)
             # A subclass may set what is missing.
             own = type(self).__module__.startswith("airflow_provider_venice.")
-            arguments.check_request(
-                request, {"image": image, **{name: given[name] for name in REQUEST_FIELDS}}, is_complete=own
-            )
+            fields = {"image": image, **{name: given[name] for name in REQUEST_FIELDS}}
+            arguments.check_request(request, fields, self._set_apart, is_complete=own)
 
     def video_request(self, request: Any = None) -> VideoRequest:
         """
@@ -160,9 +159,11 @@ class VideoRequestOperator(VeniceOperator):
         """
         fields = {name: getattr(self, name) for name in ("image", *REQUEST_FIELDS)}
         given = self.request if request is None else request
-        if isinstance(given, Mapping):
-            given = set_apart(given, self.label_fields, self.ignore_fields)
-        return VideoRequest.of(given, **fields)
+        return VideoRequest.of(self._set_apart(given), **fields)
+
+    def _set_apart(self, request: Any) -> Any:
+        """Put the columns of a row aside that are no fields of a request."""
+        return set_apart(request, self.label_fields, self.ignore_fields) if isinstance(request, Mapping) else request
 
     @property
     def is_batch(self) -> bool:

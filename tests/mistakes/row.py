@@ -94,8 +94,10 @@ _CHANGING = {
     r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\b": "<time>",
     r"\.(?:[0-9a-f]{8}){1,2}\.part\b": ".<random>.part",
     r"0x[0-9a-f]{6,}": "<address>",
-    r"/\S+\.py, line \d+\)": "dags/clips.py, line 12)",
 }
+
+#: How a message ends that is raised when the DAG is parsed.
+_POSITION = re.compile(r" \(task '\w+', /\S+\.py, line \d+\)$")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Mistake:
     :param when: when it is refused.
     :param attempt: makes the mistake: returns the task to run, or a function to call; a mistake that is refused when
         the DAG is parsed is raised here.
-    :param message: the whole message of the error, as :meth:`Scene.show` shows it.
+    :param message: the whole message of the error, as :meth:`Scene.show` shows it. One that is raised when the DAG is
+        parsed ends in the task and the line of the DAG file, which must be there and is not repeated here.
     :param bought: how many clips are charged.
     :param is_retried: whether the task's ``retries`` apply.
     :param log: what the task's log says at the level of an error, line by line.
@@ -148,9 +151,11 @@ def make_mistake(mistake: Mistake, scene: Scene) -> Outcome | None:
         return None
     bought = len(scene.simulator.journal.charges)
     after = AFTER if bought else BEFORE
+    message, is_placed = _POSITION.subn("", str(failure))
+    assert is_placed == at_parse, failure
     return Outcome(
         PARSED if at_parse else after,
-        scene.show(str(failure)),
+        scene.show(message),
         bought,
         not at_parse and not isinstance(failure, AirflowFailException),
         tuple(scene.show(line) for line in lines),

@@ -10,8 +10,6 @@ from airflow_provider_venice.operators.video import VeniceDownloadVideoOperator
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from tests.mistakes.row import BEFORE, PARSED, Mistake, Scene
 
-_WHERE = " (task 'generate', dags/clips.py, line 12)"
-
 _AMOUNT = "give US dollars, such as 2.50"
 _SECONDS = "give seconds, or a timedelta"
 
@@ -20,9 +18,9 @@ def _with(**arguments: Any) -> Callable[[Scene], object]:
     return lambda scene: scene.generate(**arguments)
 
 
-def _parsed(what: str, message: str, task: str = "generate", **arguments: Any) -> Mistake:
+def _parsed(what: str, message: str, **arguments: Any) -> Mistake:
     """Return a mistake of a generate task that is refused when its DAG is parsed."""
-    return Mistake(what, PARSED, _with(**arguments), message + _WHERE.replace("generate", task))
+    return Mistake(what, PARSED, _with(**arguments), message)
 
 
 def _download(**arguments: Any) -> Callable[[Scene], object]:
@@ -172,36 +170,36 @@ ROWS = (
         "``job`` of a download is ``None``",
         PARSED,
         _download(job=None),
-        f"job is None; {_JOB} (task 'download', dags/clips.py, line 12)",
+        f"job is None; {_JOB}",
     ),
     Mistake(
         "``job`` of a download is the queue id",
         PARSED,
         _download(job="7f0c"),
-        f"job is '7f0c'; {_JOB} (task 'download', dags/clips.py, line 12)",
+        f"job is '7f0c'; {_JOB}",
     ),
     Mistake(
         "``job`` of a sensor is ``None``",
         PARSED,
         _sensor(job=None),
-        f"job is None; {_JOB}, or a list (task 'wait', dags/clips.py, line 12)",
+        f"job is None; {_JOB}, or a list",
     ),
     Mistake(
         "``poke_interval`` of a sensor is 0",
         PARSED,
         _sensor(poke_interval=0),
-        "poke_interval is 0; give seconds above zero, or a timedelta (task 'wait', dags/clips.py, line 12)",
+        "poke_interval is 0; give seconds above zero, or a timedelta",
     ),
     Mistake(
         "``timeout`` of a sensor is a text",
         PARSED,
         _sensor(timeout="1h"),
-        f"timeout is '1h'; {_SECONDS} (task 'wait', dags/clips.py, line 12)",
+        f"timeout is '1h'; {_SECONDS}",
     ),
     Mistake(
         "``output_dir`` of a recovery is empty",
         PARSED,
         lambda scene: VeniceRecoverVideosOperator(task_id="recover", output_dir=""),
-        "output_dir is ''; give a directory, such as '/data/recovered' (task 'recover', dags/clips.py, line 12)",
+        "output_dir is ''; give a directory, such as '/data/recovered'",
     ),
 )

@@ -83,8 +83,7 @@ ROWS = (
         "A list of requests has one path",
         PARSED,
         lambda scene: scene.generate(request=[{"prompt": "a"}, {"prompt": "b"}], prompt=None),
-        "output_path is '/data/clip.mp4' for 2 clips; give a list of paths, or put {index} into the one (task "
-        "'generate', dags/clips.py, line 12)",
+        "output_path is '/data/clip.mp4' for 2 clips; give a list of paths, or put {index} into the one",
     ),
     Mistake(
         "A list of requests has more rows than paths",
