@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from airflow_provider_venice.exceptions import VeniceRequestError, VideoTargetUnavailable
+from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError, VideoTargetUnavailable
 
 
 @contextlib.contextmanager
@@ -39,6 +39,14 @@ def explained(place: object, *, writes: bool = False) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise VeniceRequestError(f"no such file {str(place)!r}") from error
         raise VeniceRequestError(f"{str(place)!r} cannot be read: {problem}: {path!r}") from error
+    except VeniceError:
+        raise
+    except Exception as error:
+        if type(error).__module__ == "builtins":
+            raise
+        # Of the client of an object storage: those of botocore, such as one for a store that is away, are no OSError.
+        kind = VideoTargetUnavailable if writes else VeniceRequestError
+        raise kind(f"{str(place)!r} cannot be reached now: {error}", can_heal=True) from error
 
 
 #: What an ``OSError`` says of a path that is wrong, or of a mount that is missing or read-only.

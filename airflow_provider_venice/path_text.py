@@ -21,9 +21,9 @@ def check_path(text: str, with_bucket: Collection[str]) -> None:
     :raises VeniceRequestError: naming the text and the fix.
     """
     if not text.strip() or "\0" in text:
-        raise VeniceRequestError(f"{text!r} is not a path; give a file name")
+        raise VeniceRequestError(f"{text!r} is not a path; give that of a file, such as '/data/clip.mp4'")
     if text.endswith("/"):
-        raise VeniceRequestError(f"{text!r} names a directory; add a file name")
+        raise VeniceRequestError(f"{text!r} names a directory; add a file name, such as '{text}clip.mp4'")
     check_values(text)
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -55,6 +55,15 @@ def check_target(text: str) -> None:
         raise VeniceRequestError(f"{text!r} begins or ends with white space, or holds a line break; remove that")
     if re.match(r"[a-z][a-z0-9+.-]+:(?!//)", text):
         raise VeniceRequestError(f"{text!r} has no '//' after its scheme; write scheme://conn_id@bucket/key")
+    check_absolute(text)
+
+
+def check_absolute(text: str) -> None:
+    """
+    Refuse a relative path.
+
+    :raises VeniceRequestError: naming the text and the absolute path of this process.
+    """
     if text.strip() and "://" not in text and not text.startswith(("/", "~/")):
         raise VeniceRequestError(
             f"{text!r} is a relative path, and a worker's working directory may be any; write the absolute one, "

@@ -174,8 +174,14 @@ def check_folder(path: Any) -> None:
 
     :raises VeniceRequestError: naming the argument.
     """
-    if is_literal(path) and (not isinstance(path, (str, os.PathLike)) or not os.fsdecode(path).strip()):
+    if not is_literal(path):
+        return
+    if not isinstance(path, (str, os.PathLike)) or not os.fsdecode(path).strip():
         _refuse("output_dir", f"is {path!r}; give a directory, such as '/data/recovered'")
+    try:
+        path_text.check_absolute(os.fsdecode(path))
+    except VeniceRequestError as error:
+        raise VeniceRequestError(f"output_dir {error}", fields={"output_dir": str(error)}) from None
 
 
 def check_request(

@@ -35,6 +35,7 @@ class Entry:
     :param refunded: whether the charge for a job that failed came back.
     :param costs_nothing: whether it came back, and another submission of the same request may succeed.
     :param doubt_reported: whether the log and the XCom of a try have said that the outcome of an intent is unknown.
+    :param cause: why the outcome is unknown, as far as the try that sent it could say.
     :param spent: US dollars, as text, that earlier submissions of this clip have cost and that were not refunded.
     :param unpriced: how many such submissions had no quote, and count at the price of the next one.
     """
@@ -50,6 +51,7 @@ class Entry:
     refunded: bool = False
     costs_nothing: bool = False
     doubt_reported: bool = False
+    cause: str = ""
     spent: str = "0"
     unpriced: int = 0
 
@@ -96,12 +98,9 @@ class Entry:
         spent, unpriced = self.carried()
         return Decimal(spent) + unpriced * price
 
-    def doubt(self, reason: str) -> VeniceAmbiguousSubmission:
-        """
-        Return the error for an intent whose outcome nobody knows.
-
-        :param reason: why nobody knows.
-        """
+    def doubt(self) -> VeniceAmbiguousSubmission:
+        """Return the error for an intent whose outcome nobody knows."""
+        reason = self.cause or "the try that sent it ended before it could say"
         return VeniceAmbiguousSubmission(
             f"a submission to model {self.model!r} of {self.sent}, {self.price}, may have been accepted and charged, "
             f"but no job id came back: {reason}. It is not sent again by itself. Look at the usage page of the Venice "

@@ -174,8 +174,8 @@ class Submission:
         try:
             job = send(max_wait)
         except VeniceAmbiguousSubmission as error:
-            self.entry = intent
-            doubt = intent.doubt(str(error.__cause__ or error))
+            self.entry = dataclasses.replace(intent, cause=str(error.__cause__ or error))
+            doubt = self.entry.doubt()
             doubt.can_heal = self._terms.on_ambiguous == "resubmit"
             raise doubt from error
         except VeniceError as error:
@@ -234,7 +234,7 @@ class Submission:
                 )
             return
         if self._terms.on_ambiguous != "resubmit" and not (cleared and past.doubt_reported):
-            raise past.doubt("the try that sent it ended before it could say")
+            raise past.doubt()
         self._log.warning(
             "The submission of %s, %s, may have been accepted. %s may be submitted again all the same: %s",
             past.sent,

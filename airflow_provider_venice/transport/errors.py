@@ -77,7 +77,9 @@ def connection_error(
         )
         cause = f"timed out after {seconds:g} s, the {name} of the connection"
     what = "no complete answer" if sent else "no connection"
-    fix = "" if call.is_link else _fix(error, settings, sent=sent, proxied=proxy is not None)
+    fix = ""
+    if not call.is_link:
+        fix = _fix(error, settings, sent=sent, replayable=call.replayable, proxied=proxy is not None)
     return VeniceConnectionError(
         f"{call}: {what}{where}{through} ({cause}){fix}", sent=sent, can_heal=sent or not _is_untrusted(error)
     )
@@ -162,7 +164,7 @@ def _is_untrusted(error: BaseException) -> bool:
     return any(code is not None and code not in _VALIDITY for code in codes)
 
 
-def _fix(error: BaseException, settings: Settings, *, sent: bool, proxied: bool) -> str:
+def _fix(error: BaseException, settings: Settings, *, sent: bool, replayable: bool, proxied: bool) -> str:
     """Return what to do about a failure, where more than its cause is to be said."""
     found = list(causes(error))
     scheme = settings.base_url.partition(":")[0]
@@ -179,6 +181,7 @@ def _fix(error: BaseException, settings: Settings, *, sent: bool, proxied: bool)
         return f"; the proxy is that of {scheme}_proxy in the environment"
     if any(isinstance(cause, socket.gaierror) for cause in found) or cause_text(error) == _BAD_NAME:
         return "; check the host in the connection's Base URL, and the name resolution of this machine"
-    if scheme == "http" and sent and cause_text(error) in (_CLOSED, _NOT_HTTP, _RESET):
+    # Of a submission that may have been charged, nothing else matters.
+    if scheme == "http" and sent and replayable and cause_text(error) in (_CLOSED, _NOT_HTTP, _RESET):
         return "; does the server speak TLS on this port? Then begin the Base URL with https://"
     return ""

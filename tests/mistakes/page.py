@@ -18,7 +18,8 @@ Messages
 
 What goes wrong most often, when it is refused, and the whole message. Each row is run by the tests. ``/data`` stands
 for a folder, ``venice.example`` for the host of the API, ``<queue id>`` for the id of a job. A message that follows a
-payment says what was bought and how to get it. :doc:`errors` has the classes behind these messages.
+payment says what was bought and how to get it. One from the parsing of a DAG also names the task and the line, such as
+``(task 'generate', /dags/clips.py, line 12)``. :doc:`errors` has the classes behind these messages.
 """
 
 

@@ -68,6 +68,12 @@ class Scene:
         given = {**TEXT, "output_path": f"{self.folder}/clip.mp4", **arguments}
         return VeniceGenerateVideoOperator(task_id="generate", **given)
 
+    def rendered(self, **arguments: Any) -> VeniceGenerateVideoOperator:
+        """Return :meth:`generate` with its templates rendered, as for a run."""
+        task = self.generate(**arguments)
+        task.render_template_fields({"params": {}})
+        return task
+
     def queue(self, **arguments: Any) -> VeniceQueueVideoOperator:
         """Return a task that queues a clip."""
         return VeniceQueueVideoOperator(task_id="queue", **{**TEXT, **arguments})
@@ -113,7 +119,7 @@ class Mistake:
         parsed ends in the task and the line of the DAG file, which must be there and is not repeated here.
     :param bought: how many clips are charged.
     :param is_retried: whether the task's ``retries`` apply.
-    :param log: what the task's log says at the level of an error, line by line.
+    :param log: what the task's log says at the level of an error beyond the message, line by line.
     """
 
     what: str
@@ -140,7 +146,7 @@ def make_mistake(mistake: Mistake, scene: Scene) -> Outcome | None:
     """Make a mistake and return what comes of it; ``None`` where nothing is refused."""
     at_parse = True
     failure: Exception | None = None
-    with _logged_errors() as lines:
+    with _logged_errors() as logged:
         try:
             attempt = mistake.attempt(scene)
             at_parse = False
@@ -151,15 +157,21 @@ def make_mistake(mistake: Mistake, scene: Scene) -> Outcome | None:
         return None
     bought = len(scene.simulator.journal.charges)
     after = AFTER if bought else BEFORE
-    message, is_placed = _POSITION.subn("", str(failure))
+    text, is_placed = _POSITION.subn("", str(failure))
     assert is_placed == at_parse, failure
+    message = scene.show(text)
     return Outcome(
         PARSED if at_parse else after,
-        scene.show(message),
+        message,
         bought,
         not at_parse and not isinstance(failure, AirflowFailException),
-        tuple(scene.show(line) for line in lines),
+        tuple(line for line in dict.fromkeys(map(scene.show, logged)) if not _repeats(line, message)),
     )
+
+
+def _repeats(line: str, message: str) -> bool:
+    """Whether a line of the log says what the error says, perhaps with the name of the clip before it."""
+    return any(text in message for text in (line, line.partition(": ")[2] or line)) or message in line
 
 
 @contextlib.contextmanager

@@ -34,26 +34,10 @@ def _sensor(**arguments: Any) -> Callable[[Scene], object]:
 
 
 def _rendered(**arguments: Any) -> Callable[[Scene], object]:
-    """Return what renders a task's templates, and runs it."""
-
-    def attempt(scene: Scene) -> object:
-        task = scene.generate(**arguments)
-        task.render_template_fields({"params": {}})
-        return task
-
-    return attempt
+    return lambda scene: scene.rendered(**arguments)
 
 
 _JOB = "give the job that the queue task returned (its .output)"
-_FIELDS = ", ".join(
-    [
-        *("model", "prompt", "duration", "aspect_ratio", "resolution", "audio", "negative_prompt", "image_url"),
-        *("end_image_url", "audio_url", "video_url", "upscale_factor", "reference_image_urls", "reference_video_urls"),
-        *("reference_audio_urls", "reference_document_urls", "elements", "scene_image_urls", "keyframes"),
-        *("bitrate_mode", "omni_reference_task_type", "consents", "seed", "fps", "motion_bucket_id"),
-        *("guidance_scale", "reference_video_total_duration", "extra_body"),
-    ]
-)
 
 ROWS = (
     _parsed("``max_cost`` is below zero", f"max_cost is -1; {_AMOUNT}", max_cost=-1),
@@ -95,38 +79,8 @@ ROWS = (
         venice_conn_id="",
     ),
     _parsed(
-        "``output_path`` is empty",
-        "output_path is ' '; give the path of a file, such as '/data/clip.mp4'",
-        output_path=" ",
-    ),
-    _parsed(
-        "``output_path`` is ``None``",
-        "output_path is None; give a local path, an ObjectStoragePath or its URL",
-        output_path=None,
-    ),
-    _parsed(
-        "``output_path`` is a directory",
-        "output_path is '/data/clips/', a directory; add a file name, such as '/data/clips/clip.mp4'",
-        output_path="/data/clips/",
-    ),
-    _parsed(
-        "``output_path`` is a folder of a bucket",
-        "output_path is 's3://bucket/clips/', a directory; add a file name, such as 's3://bucket/clips/clip.mp4'",
-        output_path="s3://bucket/clips/",
-    ),
-    _parsed(
-        "``request`` is a text",
-        "request is str; give a VideoRequest or a mapping of its fields",
-        request="a lighthouse",
-    ),
-    _parsed(
-        "A field of the request is misspelt",
-        "unknown field(s) promt in the video request (did you mean prompt?); known are "
-        f"{_FIELDS}. Put what the API takes beyond these into extra_body",
-        request={"promt": "{{ ds }}"},
-    ),
-    _parsed(
         "A request of a list has a duration of zero",
+        "1 of 2 requests is wrong, and none is queued:\n"
         "request[1]: the video request is not valid: duration takes whole seconds above zero such as 5 or '5s', not 0",
         request=[{"duration": 5}, {"duration": 0}],
         duration=None,
@@ -162,7 +116,7 @@ ROWS = (
     ),
     _parsed(
         "A list of requests has a list of fewer paths",
-        "output_path has 1 different paths for 2 clips; give one for each",
+        "output_path has 1 path for 2 clips; give one for each",
         request=[{"prompt": "a"}, {"prompt": "b"}],
         output_path=["/data/a.mp4"],
     ),

@@ -14,6 +14,7 @@ from tests.transport.carriers import RawServer, answer
 _ONCE = {"retry_attempts": 1}
 
 _QUOTED = "GET /models: "
+_WRONG_URL = "check the connection's Base URL, which ends in /api/v1 for Venice"
 _WRONG = "check the connection's Base URL, which ends in /api/v1 for Venice, and any proxy before it"
 
 
@@ -235,20 +236,19 @@ ROWS = (
         "The Base URL has another version of the API",
         BEFORE,
         _changed(lambda url: url.replace("/api/v1", "/api/v2")),
-        f"HTTP 404 from http://venice.example/api/v2, but not from the Venice API: '404: Not Found'; {_WRONG}",
+        f"Venice answered HTTP 404: Not found: GET /api/v2/models; {_WRONG_URL}",
     ),
     Mistake(
         "The Base URL has a typo in its path",
         BEFORE,
         _changed(lambda url: url.replace("/api/v1", "/api/vl")),
-        f"HTTP 404 from http://venice.example/api/vl, but not from the Venice API: '404: Not Found'; {_WRONG}",
+        f"Venice answered HTTP 404: Not found: GET /api/vl/models; {_WRONG_URL}",
     ),
     Mistake(
         "The Base URL is the address of one endpoint",
         BEFORE,
         _changed(lambda url: f"{url}/video/queue/"),
-        f"HTTP 404 from http://venice.example/api/v1/video/queue, but not from the Venice API: '404: Not Found'; "
-        f"{_WRONG}",
+        f"Venice answered HTTP 404: Not found: GET /api/v1/video/queue/models; {_WRONG_URL}",
     ),
     Mistake(
         "Nobody listens at the Base URL",
@@ -271,7 +271,6 @@ ROWS = (
         _served(_tls, "https"),
         f"{_QUOTED}no connection to venice.example:8080 (self-signed certificate); for a certificate authority of your "
         "own see Proxies and certificates in the documentation",
-        is_retried=True,
     ),
     Mistake(
         "The certificate has expired",
@@ -286,7 +285,6 @@ ROWS = (
         _served(lambda scene: _tls(scene, trust=True, host="127.0.0.2"), "https"),
         f"{_QUOTED}no connection to venice.example:8080 (IP address mismatch, certificate is not valid for "
         "'127.0.0.1'); check the host in the connection's Base URL",
-        is_retried=True,
     ),
     Mistake(
         "The Base URL begins with ``https://`` and the server does not speak TLS",

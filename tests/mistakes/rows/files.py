@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.reservations import Owner, reserve
-from tests.mistakes.row import AFTER, BEFORE, TEXT, Mistake, Scene
+from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
 from tests.running import Tries, run_task
 
 #: What the log says of a clip that is paid for.
@@ -51,6 +51,11 @@ def _folder_is_a_file(scene: Scene) -> object:
 def _relative(scene: Scene) -> object:
     scene.monkeypatch.chdir(scene.folder)
     return scene.generate(output_path="clips/clip.mp4")
+
+
+def _relative_folder(scene: Scene) -> object:
+    scene.monkeypatch.chdir(scene.folder)
+    return VeniceRecoverVideosOperator(task_id="recover", output_dir="clips")
 
 
 def _dangling_link(scene: Scene) -> object:
@@ -162,39 +167,33 @@ ROWS = (
     ),
     Mistake(
         "``output_path`` names a folder",
-        BEFORE,
+        PARSED,
         _to("/data/"),
-        "'/data/' names a directory; add a file name",
+        "output_path '/data/' names a directory; add a file name, such as '/data/clip.mp4'",
     ),
     Mistake(
         "``output_path`` is empty",
-        BEFORE,
+        PARSED,
         _to(""),
-        "'' is not a path; give a file name",
+        "output_path '' is not a path; give that of a file, such as '/data/clip.mp4'",
     ),
     Mistake(
         "``output_path`` is ``None``",
-        BEFORE,
+        PARSED,
         _to(None),
-        "a path is needed, not NoneType",
-    ),
-    Mistake(
-        "``output_path`` is a list for one clip",
-        BEFORE,
-        _to(["/clips/a.mp4"]),
-        "a path is needed, not list",
+        "output_path is None; give a local path, an ObjectStoragePath or its URL",
     ),
     Mistake(
         "A template in ``output_path`` became ``None``",
-        BEFORE,
+        PARSED,
         _to("/data/None.mp4"),
-        "'/data/None.mp4' has a part that is 'None'; give a value to each variable of its template",
+        "output_path '/data/None.mp4' has a part that is 'None'; give a value to each variable of its template",
     ),
     Mistake(
         "A template in ``output_path`` became nothing",
-        BEFORE,
+        PARSED,
         _to("/data/.mp4"),
-        "'/data/.mp4' has no name before its suffix; give a value to each variable of its template",
+        "output_path '/data/.mp4' has no name before its suffix; give a value to each variable of its template",
     ),
     Mistake(
         "A template in ``output_path`` was not rendered, as it came from another task",
@@ -205,41 +204,41 @@ ROWS = (
     ),
     Mistake(
         "``output_path`` ends with a line break, as it was read from a file",
-        BEFORE,
+        PARSED,
         _to("/data/clip.mp4\n"),
-        "'/data/clip.mp4\\n' begins or ends with white space, or holds a line break; remove that",
+        "output_path '/data/clip.mp4\\n' begins or ends with white space, or holds a line break; remove that",
     ),
     Mistake(
         "``output_path`` is relative",
-        BEFORE,
+        PARSED,
         _relative,
-        "'clips/clip.mp4' is a relative path, and a worker's working directory may be any; write the "
+        "output_path 'clips/clip.mp4' is a relative path, and a worker's working directory may be any; write the "
         "absolute one, such as '/data/clips/clip.mp4'",
     ),
     Mistake(
         "A URL in ``output_path`` has one slash",
-        BEFORE,
+        PARSED,
         _to("s3:/bucket/clip.mp4"),
-        "'s3:/bucket/clip.mp4' has no '//' after its scheme; write scheme://conn_id@bucket/key",
+        "output_path 's3:/bucket/clip.mp4' has no '//' after its scheme; write scheme://conn_id@bucket/key",
     ),
     Mistake(
         "A ``file`` URL is relative",
-        BEFORE,
+        PARSED,
         _to("file://clip.mp4"),
-        "'file://clip.mp4' is not absolute; write file:///directory/name",
+        "output_path 'file://clip.mp4' is not absolute; write file:///directory/name",
     ),
     Mistake(
         "A URL names a bucket and no key",
-        BEFORE,
+        PARSED,
         _to("s3://bucket"),
-        "'s3://bucket' names no key; write s3://conn_id@bucket/key",
+        "output_path 's3://bucket' names no key; write s3://conn_id@bucket/key",
     ),
     Mistake(
-        "The package that serves ``s3://`` is not installed",
+        "The package that serves ``gs://`` is not installed",
         BEFORE,
-        _to("s3://bucket/clip.mp4"),
-        "'s3://bucket/clip.mp4' cannot be used: No filesystem registered for scheme s3; install "
-        "apache-airflow-providers-amazon[s3fs]",
+        _to("gs://bucket/clip.mp4"),
+        "'gs://bucket/clip.mp4' cannot be used: No filesystem registered for scheme gs; install "
+        "apache-airflow-providers-google",
     ),
     Mistake(
         "The connection that a path names is not defined",
@@ -326,7 +325,8 @@ ROWS = (
         "A file has the name of one manifest of a list",
         BEFORE,
         _manifest_of_a_list,
-        "'/data/1.mp4.json' exists already, and is not the manifest of an earlier try of this task; "
+        "1 of 2 requests is wrong, and none is queued:\n"
+        "request[1] \"b\": '/data/1.mp4.json' exists already, and is not the manifest of an earlier try of this task; "
         "remove it, give another output_path, or overwrite=True to replace it",
     ),
     Mistake(
@@ -414,18 +414,13 @@ ROWS = (
         "'/proc/<queue id>.mp4' cannot be used: No file can be made there: '/proc'",
         bought=1,
         is_retried=True,
-        log=(
-            f"{_COLLECT}. A retry or a clear of this task collects it, and pays nothing",
-            "video job <queue id> (wan-2-7-text-to-video): '/proc/<queue id>.mp4' cannot be used: No file can be made "
-            "there: '/proc'",
-        ),
+        log=(f"{_COLLECT}. A retry or a clear of this task collects it, and pays nothing",),
     ),
     Mistake(
         "The ``output_dir`` of *recover* is relative",
-        AFTER,
-        _recover("clips"),
-        "'clips/video.mp4' is a relative path, and a worker's working directory may be any; write the absolute one, "
-        "such as '/data/clips/video.mp4'",
-        bought=1,
+        PARSED,
+        _relative_folder,
+        "output_dir 'clips' is a relative path, and a worker's working directory may be any; write the absolute one, "
+        "such as '/data/clips'",
     ),
 )

@@ -10,9 +10,16 @@ from airflow_provider_venice.reservations import Owner, reserve
 from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
 
 
+def _given(scene: Scene, request: Any, **arguments: Any) -> Any:
+    """Return a task whose ``request`` comes from another task, so that it is known only in a run."""
+    task = scene.generate(request="{{ ti.xcom_pull('table') }}", **arguments)
+    task.request = request
+    return task
+
+
 def _list(scene: Scene, *rows: Any, **arguments: Any) -> object:
     given = {"prompt": None, "output_path": f"{scene.folder}/{{index}}.mp4", **arguments}
-    return scene.generate(request=list(rows), **given)
+    return _given(scene, list(rows), **given)
 
 
 def _many_wrong(scene: Scene) -> object:
@@ -26,7 +33,7 @@ def _many_wrong(scene: Scene) -> object:
         {"prompt": "a boat", "model": "wan-2-7-image-to-video", "image": f"{scene.folder}/none.png"},
         {"prompt": None},
     ]
-    return scene.generate(prompt=None, request=rows, output_path=[f"{scene.folder}/{path}.mp4" for path in paths])
+    return _list(scene, *rows, output_path=[f"{scene.folder}/{path}.mp4" for path in paths])
 
 
 def _dear_and_wrong(scene: Scene) -> object:
@@ -173,7 +180,7 @@ ROWS = (
     ),
     Mistake(
         "Rows of a list that is to be priced are wrong",
-        BEFORE,
+        PARSED,
         _quote_list,
         "2 of 3 requests are wrong, and none is queued:\n"
         "request[1] \"b\": the video request is not valid: seed takes a number, not 'x'\n"
@@ -202,7 +209,7 @@ ROWS = (
     Mistake(
         "A mapped row holds an argument of the task",
         BEFORE,
-        lambda scene: scene.generate(request={"prompt": "a", "max_cost": 1}),
+        lambda scene: _given(scene, {"prompt": "a", "max_cost": 1}),
         "unknown field in the video request: 'max_cost' (an argument of the task, not of a request; map "
         "the task with expand_kwargs(rows))",
     ),
@@ -243,7 +250,7 @@ ROWS = (
     Mistake(
         "``request`` is a template that renders to text",
         BEFORE,
-        lambda scene: scene.generate(request="[{'prompt': 'a lighthouse'}]"),
+        lambda scene: _given(scene, "[{'prompt': 'a lighthouse'}]"),
         "request is the text \"[{'prompt': 'a lighthouse'}]\"; give a VideoRequest or a mapping of its "
         "fields. A template renders to text unless the DAG has render_template_as_native_obj=True",
     ),
@@ -272,7 +279,7 @@ ROWS = (
     ),
     Mistake(
         "``labels`` is a text",
-        BEFORE,
+        PARSED,
         lambda scene: scene.generate(request={"labels": "spring"}),
         "the video request is not valid: labels takes a mapping such as {'id': 7}, not 'spring'",
     ),
@@ -324,11 +331,13 @@ ROWS = (
         "3 clips: 1 stored, 1 in doubt, 1 not bought. Paid $0.35 in all; in doubt $0.35 (the XCom "
         'venice_results has each). request[1] "a boat that sinks": a submission to model '
         "'wan-2-7-text-to-video' of <time> UTC, for $0.35, may have been accepted and charged, but no job "
-        "id came back: the try that sent it ended before it could say. It is not sent again by itself. "
-        "Look at the usage page of the Venice account for a charge at that time. If there is none, clear "
+        "id came back: POST /video/queue: no complete answer from venice.example (the server closed the "
+        "connection without an answer). It is not sent again by itself. Look at the usage page of the Venice "
+        "account for a charge at that time. If there is none, clear "
         "the task to submit it again; on_ambiguous='resubmit' does that without asking; request[2] \"a "
         'port": not submitted, because another submission is in doubt',
         bought=2,
+        log=("Not submitted: request[2], because another submission is in doubt",),
     ),
     Mistake(
         "The balance ends in the middle of a list",
@@ -340,5 +349,9 @@ ROWS = (
         'request[1] "a boat that sinks" failed: Venice answered HTTP 402: Insufficient balance; top up the '
         "Venice balance or raise the key's spend limit. Nothing was paid for it",
         bought=1,
+        log=(
+            'Not submitted: request[2], because request[1] "a boat that sinks" failed: Venice answered HTTP 402: '
+            "Insufficient balance; top up the Venice balance or raise the key's spend limit. Nothing was paid for it",
+        ),
     ),
 )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.mistakes.row import AFTER, BEFORE, TEXT, Mistake, Scene
+from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
 
 
 def _wrong(what: str, message: str, **arguments: Any) -> Mistake:
     """Return a row for arguments of the request that are refused before payment."""
     return Mistake(what, BEFORE, lambda scene: scene.generate(**arguments), message)
+
+
+def _parsed(what: str, message: str, **arguments: Any) -> Mistake:
+    """Return a row for literal arguments of the request that are refused when the DAG is parsed."""
+    return Mistake(what, PARSED, lambda scene: scene.generate(**arguments), message)
 
 
 def _no_price(scene: Scene) -> object:
@@ -49,7 +54,7 @@ ROWS = (
         "wan-2.6-text-to-video or wan-2.2-a14b-text-to-video?",
         model="wan-2-7-text-to-vidoe",
     ),
-    _wrong(
+    _parsed(
         "No model",
         "the video request is not valid: model is missing; name a video model such as 'wan-2-7-text-to-video'",
         model=None,
@@ -74,7 +79,7 @@ ROWS = (
         "model 'wan-2-7-text-to-video' does not accept this request: duration is '5 seconds'; allowed are 5s, 10s, 15s",
         duration="5 seconds",
     ),
-    _wrong(
+    _parsed(
         "A duration of half a second",
         "the video request is not valid: duration takes whole seconds above zero such as 5 or '5s', not 0.5",
         duration=0.5,
@@ -96,40 +101,41 @@ ROWS = (
         "a sound track; leave the field out",
         audio=False,
     ),
-    _wrong(
+    _parsed(
         "``audio`` is neither true nor false",
         "the video request is not valid: audio takes true or false, not 'maybe'",
         audio="maybe",
     ),
-    _wrong(
+    _parsed(
         "A seed that is no number", "the video request is not valid: seed takes a number, not 'lucky'", seed="lucky"
     ),
-    _wrong("A seed of half a number", "the video request is not valid: seed takes a whole number, not 1.5", seed=1.5),
+    _parsed("A seed of half a number", "the video request is not valid: seed takes a whole number, not 1.5", seed=1.5),
     _wrong(
         "A prompt that is too long",
         "model 'wan-2-7-text-to-video' does not accept this request: prompt has 2501 characters; at most "
         "2500 are allowed",
         prompt="x" * 2501,
     ),
-    _wrong(
+    _parsed(
         "A prompt that is a list",
         "the video request is not valid: prompt takes a string, not ['a', 'b']",
         prompt=["a", "b"],
     ),
-    _wrong(
+    Mistake(
         "A template that renders a missing prompt",
+        BEFORE,
+        lambda scene: scene.rendered(prompt="{{ none }}"),
         "the video request is not valid: prompt is 'None', which a template renders for a missing value; "
         "give the template a default value, or leave the field out",
-        prompt="None",
     ),
-    _wrong(
+    _parsed(
         "A misspelt field of a mapping",
         "unknown field in the video request: 'promt' (did you mean 'prompt'?). To keep columns of your own "
         "with the clip, give the operator label_fields=('promt',); to leave them out, ignore_fields. What "
         "Venice takes beyond the fields of VideoRequest goes into extra_body",
         request={"promt": "a"},
     ),
-    _wrong(
+    _parsed(
         "``image`` and ``image_url`` at once",
         "image and image_url are the same field; give one of them",
         image="a.png",
@@ -147,17 +153,17 @@ ROWS = (
         "image-to-video model needs an image to start from",
         model="wan-2-7-image-to-video",
     ),
-    _wrong(
+    _parsed(
         "``extra_body`` is a text",
         "the video request is not valid: extra_body takes a mapping, not '{}'",
         extra_body="{}",
     ),
-    _wrong(
+    _parsed(
         "``extra_body`` has a field of its own argument",
         "the video request is not valid: extra_body has 'seed', which is a field of its own; set seed= instead",
         extra_body={"seed": 7},
     ),
-    _wrong(
+    _parsed(
         "``reference_image_urls`` has too many",
         "the video request is not valid: reference_image_urls takes at most 30 entries, not 31",
         reference_image_urls=["https://example.com/a.png"] * 31,
@@ -187,10 +193,10 @@ ROWS = (
         AFTER,
         _in_doubt,
         "a submission to model 'wan-2-7-text-to-video' of <time> UTC, for $0.35, may have been accepted "
-        "and charged, but no job id came back: POST /video/queue: no complete answer came back "
-        "(ConnectionError). It is not sent again by itself. Look at the usage page of the Venice account "
-        "for a charge at that time. If there is none, clear the task to submit it again; "
-        "on_ambiguous='resubmit' does that without asking",
+        "and charged, but no job id came back: POST /video/queue: no complete answer from "
+        "venice.example (the server closed the connection without an answer). It is not sent again by itself. Look at "
+        "the usage page of the Venice account for a charge at that time. If there is none, clear the task to submit "
+        "it again; on_ambiguous='resubmit' does that without asking",
         bought=1,
     ),
     Mistake(
