@@ -120,8 +120,8 @@ class Pace:
     def __init__(self, limit: int, window: float = 60.0, *, burst: float = 1.0) -> None:
         self._limit = limit
         self.window = window
-        #: Seconds that the server's window has.
-        self._length = window
+        #: Seconds that the server's window has, as far as its resets tell.
+        self._told_length = math.inf
         self._burst = burst
         self._in_flight = 0
         #: When each request of the last window was sent.
@@ -138,6 +138,11 @@ class Pace:
         self._used_before = 0.0
         self._closed_until = -math.inf
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
+
+    @property
+    def _length(self) -> float:
+        """Seconds that a window is taken to have."""
+        return min(self.window, self._told_length)
 
     @property
     def _reserve(self) -> int:
@@ -230,11 +235,14 @@ class Pace:
 
     def _learn(self, remaining: int, resets_at: float, now: float) -> None:
         used = max(0, self._limit - remaining)
-        # The one request of a window begins it; later the reset may be close in a long window, too. That of a token
-        # bucket is always close then.
-        if used == 1 and resets_at - now >= self.window / 20:
-            self._length = resets_at - now
-        self._length = max(self._length, resets_at - now)
+        left = resets_at - now
+        if used == 1:
+            # The one request of a window begins it; later the reset may be close in a long window, too. A reset as
+            # close as this is that of a token bucket, where one token is missing. An answer takes a while, so that a
+            # window is believed to be much shorter than documented, not a little.
+            length = left if left >= self.window / 20 else left * self._limit
+            self._told_length = length if self.window / 20 <= length <= self.window / 2 else math.inf
+        self._told_length = max(self._told_length, left)
         began_at = resets_at - self._length
         if began_at > self._observed_at and used <= self._limit / 2:
             # Only a fixed window begins after a request that it does not count, and with little used.

@@ -97,9 +97,10 @@ def test_a_fixed_window_that_began_anew_is_not_full_at_once() -> None:
     assert pace.usage(NOW + 90.5) == pytest.approx((1 + 45) / 114, rel=0.02)
 
 
-def test_a_server_whose_window_is_shorter_than_documented_is_believed() -> None:
+@pytest.mark.parametrize("resets_in", [6, 0.05], ids=["window", "token bucket"])
+def test_a_server_whose_window_is_shorter_than_documented_is_believed(resets_in: float) -> None:
     pace = Pace(120)
-    pace.observe(RateLimit(120, 119, NOW + 6), None, NOW)
+    pace.observe(RateLimit(120, 119, NOW + resets_in), None, NOW)
     assert sent(pace, 2, NOW) == pytest.approx([0, 6 / 114], abs=1e-5)
 
 
