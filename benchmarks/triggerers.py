@@ -13,7 +13,8 @@ def run() -> list[Table]:
     table = Table(
         "200 clips split at random among four processes, over HTTP",
         COLUMNS,
-        "As above, with our trigger in each process; the virtual clock has two as well. Nothing but the server's headers tells a process of the others.",
+        "As above, with our trigger in each process; the virtual clock has two as well. "
+        "Nothing but the server's headers tells a process of the others.",
     )
     least = Inspection(LAWS["log-normal"])
     for window in WINDOWS:
