@@ -264,7 +264,8 @@ class VeniceDownloadVideoOperator(VeniceOperator):
     :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
     :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
         what it cost, when, which file came of it, and which task did it.
-    :param deferrable: whether to leave a longer wait for the rate limit to the triggerer.
+    :param deferrable: whether to leave a longer wait for the rate limit to the triggerer. If ``None``, what
+        ``[operators] default_deferrable`` is set to, and ``True`` where it is not set.
     :param timeout: most seconds to wait for the rate limit.
     """
 
@@ -279,11 +280,12 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         overwrite: bool = False,
         delete_media: bool = False,
         manifest: bool = False,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        deferrable = arguments.default_deferrable() if deferrable is None else deferrable
         self.job = job
         self.output_path = output_path
         self.overwrite = overwrite

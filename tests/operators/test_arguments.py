@@ -141,11 +141,18 @@ def test_the_deployment_decides_who_waits_where_it_says_so(
     if setting is not None:
         monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", setting)
     job = {"model": "m", "queue_id": "q"}
-    assert generate().deferrable is expected
-    assert VeniceVideoSensor(task_id="wait", job=job).deferrable is expected
+
+    def all_of(**given: Any) -> list[Any]:
+        return [
+            generate(**given),
+            VeniceQueueVideoOperator(task_id="queue", **TEXT, **given),
+            VeniceDownloadVideoOperator(task_id="download", job=job, output_path="/data/clip.mp4", **given),
+            VeniceVideoSensor(task_id="wait", job=job, **given),
+        ]
+
+    assert [task.deferrable for task in all_of()] == [expected] * 4
     for given in (True, False):
-        assert generate(deferrable=given).deferrable is given
-        assert VeniceVideoSensor(task_id="wait", job=job, deferrable=given).deferrable is given
+        assert [task.deferrable for task in all_of(deferrable=given)] == [given] * 4
 
 
 def test_a_setting_in_the_configuration_file_counts(monkeypatch: pytest.MonkeyPatch) -> None:
