@@ -170,7 +170,10 @@ def _fix(error: BaseException, settings: Settings, *, sent: bool, replayable: bo
     scheme = settings.base_url.partition(":")[0]
     verify = next((code for cause in found if (code := getattr(cause, "verify_code", None))), None)
     if verify in _UNKNOWN_ISSUER:
-        return "; for a certificate authority of your own see Proxies and certificates in the documentation"
+        return (
+            "; set REQUESTS_CA_BUNDLE, where the triggerer and the workers run, to a file with the authority that "
+            "signed it (see Proxies and certificates in the documentation)"
+        )
     if verify in _WRONG_NAME:
         return "; check the host in the connection's Base URL"
     if verify is not None:

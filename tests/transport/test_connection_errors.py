@@ -6,11 +6,9 @@ import contextlib
 import gc
 import os
 import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp.connector
 import pytest
 
 from airflow_provider_venice.api import calls
@@ -78,8 +76,9 @@ def test_a_certificate_of_an_unknown_issuer(carry: Carry, tmp_path: Path) -> Non
     with RawServer(answer(200), tls=tls(certificate(tmp_path))) as server:
         url = server.url.replace("http:", "https:")
         assert told(carry, url, url.partition("//")[2]) == (
-            "no connection to HOST (self-signed certificate); for a certificate authority of your own see Proxies and "
-            "certificates in the documentation"
+            "no connection to HOST (self-signed certificate); set REQUESTS_CA_BUNDLE, where the triggerer and the "
+            "workers run, to a file with the authority that signed it (see Proxies and "
+            "certificates in the documentation)"
         )
 
 
@@ -100,7 +99,6 @@ def test_a_certificate_that_is_trusted_and_wrong(
 ) -> None:
     pem = certificate(tmp_path, days=days, host=host)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=str(pem)))
     with RawServer(answer(200), tls=tls(pem)) as server:
         url = server.url.replace("http:", "https:")
         assert told(carry, url, url.partition("//")[2]).lower() == f"no connection to host {cause}".lower()
