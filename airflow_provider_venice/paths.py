@@ -104,7 +104,10 @@ def find_target(target: object) -> LocalPlace | ObjectPlace:
         next try, may have another working directory.
     """
     path_text.check_target(str(target))
-    return find_place(target)
+    place = find_place(target)
+    if isinstance(place, LocalPlace):
+        path_text.check_absolute(str(place.path))
+    return place
 
 
 @contextlib.contextmanager

@@ -110,8 +110,8 @@ def test_a_path_whose_connection_is_not_defined_goes_to_no_other_store(superviso
 
 def test_a_path_without_a_connection_asks_for_none(supervisor: Supervisor) -> None:
     supervisor.answer = AWAY[0]
-    with pytest.raises(VeniceRequestError, match="install apache-airflow-providers-amazon"):
-        check_target("s3://bucket/clip.mp4")
+    with pytest.raises(VeniceRequestError, match="install apache-airflow-providers-google"):
+        check_target("gs://bucket/clip.mp4")
 
 
 def test_a_file_system_may_be_attached_under_any_name(supervisor: Supervisor, tmp_path: Path) -> None:

@@ -173,10 +173,16 @@ class Pace:
                 if self._in_flight and opens_at <= now:
                     # One request asks how much is left after the reset.
                     opens_at = now + self.interval
-        if self._sent and self._burst < math.inf:
-            share = 1 / self._burst + (1 - 1 / self._burst) * min(1.0, self.usage(now))
-            opens_at = max(opens_at, self._sent[-1] + share * self.interval)
+        if self._sent:
+            opens_at = max(opens_at, self._sent[-1] + self._spacing(now))
         return opens_at
+
+    def _spacing(self, now: float) -> float:
+        """Return the seconds between two requests, as much of the limit as is used."""
+        if self._burst == math.inf:
+            return 0.0
+        share = 1 / self._burst + (1 - 1 / self._burst) * min(1.0, self.usage(now))
+        return share * self.interval
 
     def usage(self, now: float) -> float:
         """
@@ -202,12 +208,15 @@ class Pace:
 
     def expect(self, requests: int, now: float) -> None:
         """
-        Note that others are about to send requests under the same limit: they count as if they were sent now.
+        Note that others are about to send requests under the same limit: they count as sent from now on.
 
         :param requests: how many; more than half a window's count as that.
         :param now: the time.
         """
-        self._sent.extend([now] * min(requests, (self._limit - self._reserve) // 2))
+        spacing = self._spacing(now)
+        last = max(now, self._sent[-1]) if self._sent else now
+        count = min(requests, (self._limit - self._reserve) // 2)
+        self._sent.extend(last + spacing * number for number in range(1, count + 1))
 
     def done(self) -> None:
         """Note that a request was answered, failed, or was not sent after all."""

@@ -164,6 +164,7 @@ def check_path(path: Any) -> None:
     try:
         path_text.check_target(text)
         path_text.check_path(text, ())
+        path_text.check_absolute(text)
     except VeniceRequestError as error:
         raise VeniceRequestError(f"output_path {error}", fields={"output_path": str(error)}) from None
 

@@ -137,8 +137,9 @@ class VideoRequestOperator(VeniceOperator):
         self._limits = [
             name for name, limit in (("max_cost", max_cost), ("min_balance", min_balance)) if limit is not None
         ]
-        self.label_fields = _names("label_fields", label_fields)
-        self.ignore_fields = _names("ignore_fields", ignore_fields)
+        with arguments.checked(self.task_id):
+            self.label_fields = _names("label_fields", label_fields)
+            self.ignore_fields = _names("ignore_fields", ignore_fields)
         self.image = image
         # One attribute per field, because Airflow renders and expands attributes.
         for name in REQUEST_FIELDS:

@@ -130,7 +130,7 @@ def test_a_dag_file_with_a_wrong_argument_is_one_import_error(tmp_path: Path) ->
     bag = DagBag(dag_folder=str(tmp_path), bundle_path=tmp_path, bundle_name="test")
     (error,) = bag.import_errors.values()
     last = error.strip().splitlines()[-1]
-    assert "output_path is '/data/', a directory; add a file name, such as '/data/clip.mp4' (task 'make', " in last
+    assert "output_path '/data/' names a directory; add a file name, such as '/data/clip.mp4' (task 'make', " in last
     assert "clips.py, line 4)" in last
 
 

@@ -120,6 +120,7 @@ def test_a_clip_that_was_stored_and_deleted_is_delivered_though_its_last_try_was
     assert fates[job["queue_id"]] == {
         "queue_id": job["queue_id"],
         "model": job["model"],
+        "labels": {},
         "status": "delivered",
         "path": str(tmp_path / "clip.mp4"),
     }
@@ -149,7 +150,7 @@ def test_tasks_that_show_nothing_are_counted(hook: VeniceHook, tmp_path: Path) -
         "other": "failed",
     }
     upstream: dict[str, list[Any]] = {"venice_job": [{}]}
-    buyers = [VeniceGenerateVideoOperator(task_id=name, output_path="x.mp4", **TEXT) for name in ("generate", "clips")]
+    buyers = [VeniceGenerateVideoOperator(task_id=name, output_path="/x.mp4", **TEXT) for name in ("generate", "clips")]
     task = VeniceRecoverVideosOperator(task_id="recover", output_dir=str(tmp_path))
     context = context_of(task, Tries(states=states, upstream=upstream))
     context["dag"].tasks, context["dag"].task_ids = [*buyers, task], ["generate", "clips", "other", "recover"]

@@ -214,7 +214,8 @@ def test_a_wrong_row_among_bought_ones_is_named_and_buys_nothing(
     tries = Tries()
     run_task(generate(tmp_path, [{"prompt": "a"}]), tries)
     capsys.readouterr()
-    grown = generate(tmp_path, [{"prompt": "a"}, {"prompt": "b", "seed": "x"}, {"prompt": "c"}])
+    grown = generate(tmp_path, "{{ ti.xcom_pull('table') }}")
+    grown.request = [{"prompt": "a"}, {"prompt": "b", "seed": "x"}, {"prompt": "c"}]
     with pytest.raises(
         AirflowFailException, match=r"not submitted, because 1 of 3 requests is wrong, and none is queued"
     ):

@@ -89,7 +89,9 @@ def test_a_retry_returns_the_same_job(hook: VeniceHook, venice_simulator: Venice
     first = run_task(queue(), tries)
     assert run_task(queue(), tries) == first
     assert run_task(queue(prompt="edited since"), tries) == first
-    assert run_task(queue(guidance_scale="none"), tries) == first
+    wrong = queue(guidance_scale="{{ params.scale }}")
+    wrong.guidance_scale = "none"
+    assert run_task(wrong, tries) == first
     assert len(venice_simulator.journal.charges) == 1
 
 

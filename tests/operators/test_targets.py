@@ -193,7 +193,7 @@ class TestDisks:
         """A try that has bought a clip for ``clip.mp4``, which is finished now; and its job."""
         tries = Tries()
         with pytest.raises(VideoTimeoutError):
-            run_task(generate(mount / "clip.mp4", prompt="[simulate: stuck] x", timeout=0), tries)
+            run_task(generate(mount / "clip.mp4", prompt="[simulate: stuck] x", timeout=0.001), tries)
         venice_simulator.finish()
         return tries, tries.xcoms["venice_job"]
 
@@ -270,7 +270,7 @@ class TestManifests:
         path, tries = tmp_path / "{index}.mp4", Tries()
         task: dict[str, Any] = {"request": requests, "prompt": None, "manifest": True, "delete_media": True}
         with pytest.raises(VideoBatchError):
-            run_task(generate(path, **task, timeout=0), tries)
+            run_task(generate(path, **task, timeout=0.001), tries)
         venice_simulator.finish()
         (tmp_path / "1.mp4.json").mkdir()
         capsys.readouterr()

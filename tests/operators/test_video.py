@@ -45,7 +45,7 @@ def impatient(hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: 
 @pytest.mark.parametrize("operator", [VeniceQuoteVideoOperator, VeniceQueueVideoOperator, VeniceGenerateVideoOperator])
 def test_every_field_of_a_request_is_a_templated_argument(operator: Any) -> None:
     assert {*REQUEST_FIELDS, "request", "image", "max_cost", "venice_conn_id"} <= set(operator.template_fields)
-    arguments = {"output_path": "x.mp4"} if operator is VeniceGenerateVideoOperator else {}
+    arguments = {"output_path": "/data/x.mp4"} if operator is VeniceGenerateVideoOperator else {}
     task = operator(task_id="t", **dict.fromkeys(REQUEST_FIELDS, "{{ given }}"), **arguments)
     assert all(getattr(task, name) == "{{ given }}" for name in REQUEST_FIELDS)
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_venice.exceptions import VeniceConnectionError
 from airflow_provider_venice.hooks.sealing import seal
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
@@ -141,9 +140,9 @@ def test_never_fail_skips(mode: dict[str, Any], hook: VeniceHook) -> None:
         run_task(VeniceVideoSensor(task_id="wait", job=bad, never_fail=True, **mode))
 
 
-def test_a_trigger_that_broke_is_worth_a_retry(hook: VeniceHook) -> None:
+def test_a_connection_that_is_not_defined_is_final_and_says_what_was_bought(hook: VeniceHook) -> None:
     job = hook.queue(TEXT)
-    with pytest.raises(VeniceConnectionError, match="the wait broke off"):
+    with pytest.raises(AirflowFailException, match=r"'no_such_connection' is not defined.*The clip is paid for"):
         run_task(VeniceVideoSensor(task_id="wait", job=job, venice_conn_id="no_such_connection"))
 
 

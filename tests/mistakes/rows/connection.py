@@ -269,8 +269,9 @@ ROWS = (
         "The certificate is self-signed",
         BEFORE,
         _served(_tls, "https"),
-        f"{_QUOTED}no connection to venice.example:8080 (self-signed certificate); for a certificate authority of your "
-        "own see Proxies and certificates in the documentation",
+        f"{_QUOTED}no connection to venice.example:8080 (self-signed certificate); set REQUESTS_CA_BUNDLE, where the "
+        "triggerer and the workers run, to a file with the authority that signed it (see Proxies and certificates in the "
+        "documentation)",
     ),
     Mistake(
         "The certificate has expired",
