@@ -144,11 +144,13 @@ def describe_clips(clips: Sequence[Clip]) -> str:
 def _fate(clip: Clip) -> str:
     if clip.is_doubtful:
         return "in doubt"
+    if clip.stored is not None:
+        return "stored" if clip.error is None else "stored without its manifest"
     if clip.error is not None:
         # The job that an earlier try has seen fail is in the ledger only.
         entry = clip.submission.entry
         return "failed" if clip.job is not None or (entry is not None and entry.job is not None) else "not bought"
-    return "stored" if clip.stored is not None else "missing" if clip.job is None else clip.job.status
+    return "missing" if clip.job is None else clip.job.status
 
 
 def can_heal(error: Exception) -> bool:

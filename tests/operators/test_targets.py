@@ -274,7 +274,7 @@ class TestManifests:
         venice_simulator.finish()
         (tmp_path / "1.mp4.json").mkdir()
         capsys.readouterr()
-        with pytest.raises(AirflowFailException, match=r"1 of 3 clips failed, 3 are stored") as failed:
+        with pytest.raises(AirflowFailException, match=r"3 clips: 2 stored, 1 stored without its manifest") as failed:
             run_task(generate(path, **task), tries)
         assert f"is stored as '{tmp_path}/1.mp4', and only its manifest could not be written" in str(failed.value)
         assert collected(capsys) == []

@@ -115,7 +115,7 @@ def test_room_is_kept_for_the_downloads(request_: dict[str, Any], kept: int, hoo
     # As long as that many requests take: those downloads that count as retrieves, and the last poll.
     wait = asyncio.run(handed_over([hook.queue(request_) for _ in range(3)]))
     spacing = 60 / 114 / asynchronous.BURST
-    assert (kept - 1) * spacing - 0.1 < wait <= kept * spacing * 1.2
+    assert (kept - 1) * spacing - 0.1 < wait <= kept * spacing * 1.5
 
 
 def test_a_hand_over_does_not_wait_when_all_have_ended(hook: VeniceHook) -> None:

@@ -270,8 +270,8 @@ ROWS = (
         BEFORE,
         _served(_tls, "https"),
         f"{_QUOTED}no connection to venice.example:8080 (self-signed certificate); set REQUESTS_CA_BUNDLE, where the "
-        "triggerer and the workers run, to a file with the authority that signed it (see Proxies and certificates in the "
-        "documentation)",
+        "triggerer and the workers run, to a file with the authority that signed it (see Proxies and certificates in "
+        "the documentation)",
     ),
     Mistake(
         "The certificate has expired",
