@@ -76,6 +76,9 @@ def _check_choices(request: VideoRequest, model: VideoModel, problems: dict[str,
         value = getattr(request, name)
         if value is None or value in allowed or value in _SOURCE_MATCHED.get(name, ()):
             continue
+        if name == "duration" and allowed == ("Auto",):
+            # The source decides; the vendor ignores a length in seconds, or takes it for the source's.
+            continue
         choices = f"allowed are {', '.join(allowed)}" if allowed else "this model takes none; leave it out"
         problems[name] = f"is {value!r}; {choices}"
 

@@ -19,8 +19,7 @@ async def models(x: Exchange) -> Reply:
         return replies.invalid(issues)
     kind = query.get("type", "text")
     listed = [model for model in MODELS.values() if model.listed]
-    measured = "Auto" if x.vendor.settings.october else None
-    data = [model.payload(measured=measured) for model in listed] if kind in ("video", "all") else []
+    data = [model.payload() for model in listed] if kind in ("video", "all") else []
     if kind in ("image", "all"):
         data.append(image_payload())
     return Reply(json={"object": "list", "type": kind, "data": data})

@@ -98,13 +98,9 @@ class Model:
         }
         return {**headers, "x-venice-deprecated-replacement": replacement} if replacement else headers
 
-    def payload(self, *, measured: str | None = None) -> dict[str, Any]:
-        """
-        Return the entry of ``/models``.
-
-        :param measured: the one duration that is listed where the source decides; without, none is.
-        """
-        durations = [measured] if measured and self.measures_source else list(self.durations)
+    def payload(self) -> dict[str, Any]:
+        """Return the entry of ``/models``."""
+        durations = ["Auto"] if self.measures_source else list(self.durations)
         constraints: dict[str, Any] = {
             "model_type": self.model_type,
             "durations": durations,

@@ -23,6 +23,9 @@ from airflow_provider_venice.simulator.vendor import Vendor
 #: Endpoints that answer without a key.
 _OPEN = ("quote", "models", "traits", "usage")
 
+#: Those of them for which the vendor's OpenAPI document has no 401: a wrong key is ignored.
+_KEY_IGNORED = ("quote", "models", "usage")
+
 #: Endpoints that know no key and no limits: the secret is in the URL.
 LINKS = ("download", "revoke")
 
@@ -141,7 +144,7 @@ def _admit(x: Exchange) -> tuple[Reply | None, dict[str, str]]:
         reply = replies.blocked(most, BLOCK) if verdict.blocked else replies.rate_limited()
         return reply, verdict.headers
     known = x.key_is_known
-    if not known and not (x.key is None and x.endpoint in _OPEN):
+    if not known and x.endpoint not in (_OPEN if x.key is None else _KEY_IGNORED):
         return replies.unauthorized(), verdict.headers
     headers = dict(verdict.headers)
     if known:

@@ -28,7 +28,7 @@ _SOURCE_LENGTH = ("auto", "Auto", "-1")
 def price_of(model: Model, body: Mapping[str, Any]) -> Decimal:
     """Return the price of ``body``, in US dollars; the same for a quote and for the charge."""
     if model.kind == "upscale":
-        price = model.usd_per_second * int(body.get("upscale_factor") or 2)
+        price = model.usd_per_second * upscale_factor(body)
         price *= Decimal(str(body.get("slowdown_factor") or 1)) * (2 if (body.get("target_fps") or 0) >= _FAST else 1)
     else:
         side = short_side(body.get("resolution") or (model.resolutions or ("720p",))[0])
@@ -38,6 +38,11 @@ def price_of(model: Model, body: Mapping[str, Any]) -> Decimal:
         if "reference_video_urls" in model.takes:
             price += _REFERENCE_SECOND * Decimal(str(body.get("reference_video_total_duration") or 0))
     return max(_CENT, price.quantize(_CENT, ROUND_HALF_UP))
+
+
+def upscale_factor(body: Mapping[str, Any]) -> int:
+    """Return by how much an upscaler enlarges: ``upscale_factor``, or a ``resolution`` such as ``2x``; 2 by default."""
+    return int(body.get("upscale_factor") or str(body.get("resolution") or "2x").rstrip("x"))
 
 
 def seconds_of(body: Mapping[str, Any]) -> int:

@@ -97,7 +97,6 @@ def _support(model: Model, body: Mapping[str, Any]) -> Iterator[Issue]:
     for name, listed in (("aspect_ratio", model.aspect_ratios), ("resolution", model.resolutions)):
         taken |= {name} if listed else set()
     taken |= {"audio"} if model.audio_configurable else set()
-    taken -= {"prompt"} if model.kind == "upscale" else set()
     known = schema.properties_of("/video/queue") | schema.guide_fields()
     yield from (unsupported(name) for name in body if name in known - taken)
     for name, most in model.limits.items():

@@ -22,7 +22,7 @@ from airflow_provider_venice.simulator.journal import Journal, JournalEntry
 from airflow_provider_venice.simulator.ledger import Charge, Ledger
 from airflow_provider_venice.simulator.limits import Limiter
 from airflow_provider_venice.simulator.media import Clip, ClipSpec
-from airflow_provider_venice.simulator.pricing import frame_size, seconds_of
+from airflow_provider_venice.simulator.pricing import frame_size, seconds_of, upscale_factor
 from airflow_provider_venice.simulator.settings import Settings
 
 #: Largest side of an upscaled clip, in pixels; the real one is not worth the processor's time.
@@ -98,7 +98,7 @@ def _upscaled(job: Job) -> ClipSpec:
     seconds, width, height = 5.0, 640, 360
     if source.startswith("data:"):
         seconds, width, height = media.probe(base64.b64decode(source.partition(",")[2])) or (seconds, width, height)
-    factor = int(job.body.get("upscale_factor") or 2)
+    factor = upscale_factor(job.body)
     scale = min(factor, max(1.0, _UPSCALED_LIMIT / max(width, height)))
     return ClipSpec(
         text=f"Upscaled {factor}x\n\n{job.model.id}",

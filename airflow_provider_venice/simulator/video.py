@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_venice.simulator import replies, schema
 from airflow_provider_venice.simulator.catalog import MODELS, Model
 from airflow_provider_venice.simulator.exchange import Exchange, policy_refusal
-from airflow_provider_venice.simulator.issues import missing, not_among
+from airflow_provider_venice.simulator.issues import Issue, missing, not_among
 from airflow_provider_venice.simulator.jobs import LINK_FETCHES, Job
 from airflow_provider_venice.simulator.replies import Reply
 from airflow_provider_venice.simulator.validation import canonical, check_queue, check_quote, face_roles
@@ -44,6 +44,8 @@ async def queue(x: Exchange) -> Reply:
     issues = check_queue(model, body, needs_aspect_ratio=october)
     if october and model.measures_source and body.get("duration") == "Auto":
         issues.append(not_among("duration", ("seconds of the source",), "Auto"))
+    if october and model.kind == "upscale" and "resolution" in body:
+        issues.append(Issue(("resolution",), "Use upscale_factor instead of resolution"))
     if issues:
         return replies.invalid(issues)
     if model.offline:

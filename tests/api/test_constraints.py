@@ -28,7 +28,7 @@ UPSCALER = VideoModel("topaz-video-upscale", model_type="video")
 ENHANCER = VideoModel("starlight-precise", model_type="video")
 EDITOR = VideoModel("seedance-r2v", model_type="image-to-video", durations=("5s",), aspect_ratios=("16:9",))
 UNTYPED = VideoModel("brand-new", durations=("5s",))
-MEASURED = VideoModel("topaz-2-upscale", model_type="video", durations=("Auto",))
+MEASURED = VideoModel("topaz-2-upscale", model_type="video", durations=("Auto",), resolutions=("2x", "4x"))
 MODELS = [MEASURED, TEXT, IMAGE, FREE, OFFLINE, UPSCALER, ENHANCER, EDITOR, UNTYPED]
 
 GOOD: list[dict[str, Any]] = [
@@ -49,6 +49,9 @@ GOOD: list[dict[str, Any]] = [
     {"model": "topaz-video-upscale", "video_url": "a", "duration": "auto"},
     # Listed as "Auto", which the submission refuses: the source decides, and the duration is to be left out.
     {"model": "topaz-2-upscale", "video_url": "a"},
+    {"model": "topaz-2-upscale", "video_url": "a", "upscale_factor": 1},
+    {"model": "topaz-2-upscale", "video_url": "a", "prompt": "p", "duration": "Auto", "resolution": "4x"},
+    {"model": "topaz-2-upscale", "video_url": "a", "duration": 5},
 ]
 
 

@@ -53,6 +53,21 @@ def test_a_clip_is_checked_priced_stored_and_deleted(
     assert not edition.journal.unread_deletions
 
 
+@pytest.mark.parametrize(
+    "asked", [{"upscale_factor": 1}, {"upscale_factor": 4}, {"duration": 5}], ids=lambda asked: next(iter(asked))
+)
+def test_an_upscaler_is_asked_for_a_factor(edition: VeniceSimulator, asked: dict[str, Any], tmp_path: Path) -> None:
+    generate(tmp_path / "clip.mp4", **UPSCALE, **asked, max_cost=2)
+    assert len(edition.journal.charges) == 1
+
+
+@pytest.mark.parametrize("edition", ["2026-08"], indirect=True)
+def test_an_upscaler_takes_the_example_of_its_page(edition: VeniceSimulator, tmp_path: Path) -> None:
+    request = {**UPSCALE, "prompt": "a mountain valley", "duration": "Auto", "resolution": "2x"}
+    generate(tmp_path / "clip.mp4", **request, max_cost=2)
+    assert len(edition.journal.charges) == 1
+
+
 @pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
 def test_a_shape_that_is_left_out_costs_nothing(edition: VeniceSimulator, tmp_path: Path) -> None:
     request = {**CLIP, "model": "wan-2-7-text-to-video", "aspect_ratio": None}

@@ -64,6 +64,15 @@ def test_an_upscaler_lists_a_length_that_it_refuses(october: Client) -> None:
     assert listed == ["Auto"]
     assert october.post("video/queue", {**UPSCALE, "duration": "Auto"}).status_code == 400
     assert october.post("video/queue", UPSCALE).status_code == 200
+    assert october.post("video/queue", {**UPSCALE, "prompt": "sharp"}).status_code == 200
+
+
+def test_an_upscaler_takes_a_resolution_in_its_quote_only(october: Client, client: Client) -> None:
+    larger = {**UPSCALE, "resolution": "4x"}
+    factor = october.post("video/quote", {**UPSCALE, "upscale_factor": 4})
+    assert october.post("video/quote", larger).json() == factor.json()
+    assert list(october.post("video/queue", larger).json()["details"]) == ["_errors", "resolution"]
+    assert client.post("video/queue", larger).status_code == 200
 
 
 def test_an_upscaler_is_priced_by_its_clip_and_for_a_key(october: Client) -> None:

@@ -23,7 +23,7 @@ def test_an_example_of_the_guides(client: Client, example: dict[str, Any]) -> No
 
 
 def test_the_guides_examples_hold_by_the_later_edition_too() -> None:
-    """Of what the guides send, the later edition refuses nothing but an upscaler's quote without its clip."""
+    """Of what the guides send, the later edition refuses an upscaler's quote without its clip, ``Auto`` and ``2x``."""
     taken = [example for example in EXAMPLES if "status" not in example]
     refused = []
     with VeniceSimulator(media="shared", edition="2026-10", limits=False) as venice:
@@ -33,4 +33,7 @@ def test_the_guides_examples_hold_by_the_later_edition_too() -> None:
                 answer = client.post(f"video/{example['endpoint']}", example["body"])
                 if answer.status_code != 200:
                     refused.append((example["what"], list(answer.json()["details"])))
-    assert refused == [("quote", ["_errors", "video_url"])]
+    assert refused == [
+        ("a prompt, Auto and 2x", ["_errors", "duration", "resolution"]),
+        ("quote", ["_errors", "video_url"]),
+    ]

@@ -120,7 +120,7 @@ def test_failures_that_are_far_apart_do_not_block() -> None:
 
 def test_the_block_is_per_key(client: Client) -> None:
     for _ in range(25):
-        client.get("models", headers={"Authorization": "Bearer wrong"})
+        client.get("billing/balance", headers={"Authorization": "Bearer wrong"})
     assert client.get("models", headers={"Authorization": "Bearer wrong"}).status_code == 429
     assert client.get("models").status_code == 200
 

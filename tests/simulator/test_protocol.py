@@ -147,11 +147,20 @@ def test_account(client: Client) -> None:
     assert balance["balances"] == {"diem": None, "usd": 100.0}
 
 
-@pytest.mark.parametrize("path", ["models", "api_keys/rate_limits", "billing/balance"])
+@pytest.mark.parametrize("path", ["models/traits", "api_keys/rate_limits", "billing/balance"])
 def test_a_wrong_key_is_refused(client: Client, path: str) -> None:
     answer = client.get(path, headers={"Authorization": "Bearer wrong"})
     assert (answer.status_code, set(answer.json())) == (401, {"error"})
     assert not client.venice.journal.charges
+
+
+def test_a_wrong_key_is_ignored_where_the_schema_has_no_401(client: Client) -> None:
+    wrong = {"Authorization": "Bearer wrong"}
+    answer = client.get("models?type=video", headers=wrong)
+    assert (answer.status_code, answer.json()) == (200, client.get("models?type=video").json())
+    assert "x-venice-balance-usd" not in answer.headers
+    url = f"{client.venice.base_url}/video/quote"
+    assert requests.post(url, json=T2V, headers=wrong, timeout=10).json() == client.post("video/quote", T2V).json()
 
 
 def test_no_key_is_refused_and_keys_stay_out_of_the_journal(venice: VeniceSimulator) -> None:
@@ -205,7 +214,7 @@ def test_no_key_is_refused_and_keys_stay_out_of_the_journal(venice: VeniceSimula
         ({"model": "wan-2-7-image-to-video", "image_url": f"data:video/mp4;base64,{GIF}"}, "image_url"),
         ({"model": "wan-2-7-image-to-video", "image_url": "data:image/gif;base64,%%%"}, "image_url"),
         ({"model": "topaz-video-upscale"}, "video_url"),
-        ({"model": "topaz-video-upscale", "video_url": "https://example.com/a.mp4"}, "prompt"),
+        ({"model": "topaz-video-upscale", "video_url": "https://h/a.mp4", "resolution": "720p"}, "resolution"),
     ],
 )
 def test_a_wrong_field_is_named_and_costs_nothing(client: Client, change: dict[str, Any], field: str) -> None:
@@ -310,6 +319,16 @@ def test_an_upscaler_measures_its_source(client: Client, duration: str | None) -
     body = {**UPSCALE, **({} if duration is None else {"duration": duration})}
     assert client.post("video/quote", body).json() == client.post("video/quote", UPSCALE).json()
     assert client.post("video/queue", body).status_code == 200
+
+
+def test_an_upscaler_takes_the_example_of_its_page(client: Client) -> None:
+    example = {**UPSCALE, "prompt": "a mountain valley", "duration": "Auto", "resolution": "4x"}
+    del example["upscale_factor"]
+    assert client.post("video/quote", example).json() == client.post("video/quote", UPSCALE).json()
+    assert client.post("video/queue", example).status_code == 200
+    models = client.get("models?type=video").json()["data"]
+    (listed,) = (m["model_spec"]["constraints"] for m in models if m["id"] == UPSCALE["model"])
+    assert (listed["durations"], listed["resolutions"]) == (["Auto"], ["2x", "4x"])
 
 
 @pytest.mark.parametrize("path", ["video/queu", "chat/completions"])
