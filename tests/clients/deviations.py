@@ -33,13 +33,6 @@ DOWNLOAD, DELETE, DELETE_PRIVATE = (
     "Delete a private clip",
 )
 
-UPSCALING = Deviation(
-    (UPSCALE,),
-    "the simulator's",
-    "It refuses a prompt for ``topaz-video-upscale``, and lists no duration for it. Venice's page of the model has "
-    "the duration ``Auto`` and an example with a prompt: https://docs.venice.ai/models/topaz-video-upscale.",
-)
-
 DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
     "venice-sdk": (
         Deviation(
@@ -65,7 +58,6 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "the client's",
             "``VideoAPI._encode_image`` calls every file ``image/png``; the API wants the file's real type.",
         ),
-        UPSCALING,
         Deviation(
             ("409, the policy's text", "422, the suggested prompt"),
             "the client's",
@@ -76,12 +68,11 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
     "venice-py": (),
     "veniceresch": (
         Deviation(
-            (CLIP, PNG, JPEG),
+            (CLIP, PNG, JPEG, UPSCALE),
             "the client's",
             "``wait_for_completion`` reads each answer to ``/video/retrieve`` as JSON, and the answer for a finished "
             "clip is the MP4 itself. ``download()`` gets the clip, for whoever knows that it is finished.",
         ),
-        UPSCALING,
         Deviation(
             (DELETE_PRIVATE,),
             "the client's",
@@ -89,14 +80,6 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         ),
     ),
     "venice-cli": (
-        UPSCALING,
-        Deviation(
-            ("401, a wrong key",),
-            "open",
-            "It reads ``/models`` first, and ``_models.catalog`` drops the error of that. The simulator refuses a "
-            "wrong key there; Venice's OpenAPI document has no 401 for ``/models``, which is open to all, so the key "
-            "may be named by a later call.",
-        ),
         Deviation(
             (DELETE_PRIVATE,),
             "the client's",
