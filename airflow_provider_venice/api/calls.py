@@ -219,14 +219,15 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
     return Call("GET", link, parse, headers=headers, media=True)
 
 
-def delete_media(job: VideoJob) -> Call[bool]:
+def delete_media(job: VideoJob) -> Call[bool | None]:
     """
     Delete the clip at Venice; it cancels nothing. A private link is revoked, which does the same.
 
-    The result is ``False`` where Venice knew of nothing to delete.
+    The result is ``False`` where Venice knew of nothing to delete, and ``None`` where ``/video/complete`` does not know
+    the id: by the vendor's agent skills of October 2026 it knows none that a submission has returned.
     """
 
-    def parse(reply: Reply) -> bool:
+    def parse(reply: Reply) -> bool | None:
         if _says_nothing(reply, job):
             raise reply.unreadable("is not from the API")
         if reply.head.status in (404, 410):
@@ -238,12 +239,37 @@ def delete_media(job: VideoJob) -> Call[bool]:
             return reply.json().get("success") is True
         except VeniceAPIError as error:
             if _is_unknown(error):
-                return False
+                return None
             raise
 
     if job.download_url is not None:
         return Call("DELETE", job.download_url, parse)
     return Call("POST", "/video/complete", parse, body=_identity(job))
+
+
+def retrieve_and_delete(job: VideoJob) -> Call[bool]:
+    """
+    Retrieve the clip once more, and have Venice delete it. Only for a clip that is stored, and never for a poll.
+
+    The result is ``True`` where the answer is the video, and ``False`` where Venice had nothing to deliver.
+    """
+
+    def parse(reply: Reply) -> bool:
+        if reply.body is None:
+            return True
+        if _says_nothing(reply, job):
+            raise reply.unreadable("is not from the API")
+        if reply.head.status in (404, 410):
+            return False
+        try:
+            reply.json()
+        except VeniceAPIError as error:
+            if not _is_unknown(error):
+                raise
+        return False
+
+    body = {**_identity(job), "delete_media_on_completion": True}
+    return Call("POST", "/video/retrieve", parse, body=body, budget="retrieve", media=True)
 
 
 def list_models(kind: str = "video") -> Call[list[VideoModel]]:
@@ -305,7 +331,7 @@ def generate_image(body: Mapping[str, Any]) -> Call[GeneratedImage]:
     return Call("POST", "/image/generate", parse, body=body, replayable=False, max_bytes=MAX_IMAGE_REPLY_BYTES)
 
 
-def _identity(job: VideoJob) -> dict[str, str]:
+def _identity(job: VideoJob) -> dict[str, Any]:
     # Never delete_media_on_completion: the server would delete a video that nobody has stored yet.
     return {"model": job.model, "queue_id": job.queue_id}
 

@@ -62,6 +62,7 @@ class VeniceHook(BaseHook):
         super().__init__(**kwargs)
         self.venice_conn_id = venice_conn_id
         self._transport: BlockingTransport | None = None
+        self._complete_is_refused = False
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -395,9 +396,22 @@ class VeniceHook(BaseHook):
         """
         Delete a clip at Venice: for good, and only the media. It cancels nothing and refunds nothing.
 
+        Where ``/video/complete`` does not know the job, the clip is retrieved once more, to be deleted by that.
+
         :return: whether Venice has deleted it; ``False`` where it knew of nothing to delete.
+        :raises VeniceError: when it is not known whether it was deleted.
         """
-        return self.get_conn().send(calls.delete_media(sealing.unseal(job)))
+        from airflow_provider_venice.transport.download import delete_by_retrieve
+
+        transport, finished = self.get_conn(), sealing.unseal(job)
+        if finished.download_url is not None or not self._complete_is_refused:
+            deleted = transport.send(calls.delete_media(finished))
+            if deleted is not None:
+                return deleted
+        deleted = delete_by_retrieve(transport, finished)
+        # Each refusal counts towards the block after too many failures, so that it is asked for once.
+        self._complete_is_refused |= deleted
+        return deleted
 
     def generate(
         self,

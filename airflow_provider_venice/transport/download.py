@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.replies import Head
-from airflow_provider_venice.exceptions import VideoDownloadError
+from airflow_provider_venice.exceptions import VideoDownloadError, VideoGenerationError
 from airflow_provider_venice.storage import PartialFile
 from airflow_provider_venice.transport.blocking import BlockingTransport
 
@@ -69,6 +69,41 @@ def download(
     # Too many fetches of a private link are not a rate limit: no waiting gets it back.
     patience = rate_limit_timeout if whole.budget else None
     transport.repeat(whole, attempt, max_wait=max_wait if whole.budget else None, rate_limit_timeout=patience)
+
+
+def delete_by_retrieve(transport: BlockingTransport, job: VideoJob) -> bool:
+    """
+    Delete the media of a job with a retrieve, where ``/video/complete`` does not do it.
+
+    It counts against the rate limit of retrieves. Venice deletes the media "once it has been returned": whether an
+    answer that is not read to its end counts as returned is not documented, so the whole body is read and dropped.
+
+    :param transport: the transport.
+    :param job: an ordinary job whose clip is stored.
+    :return: whether Venice has delivered the media, and deletes it; ``False`` where there was nothing to delete.
+    :raises VeniceError: when it is not known whether it was deleted.
+    """
+    # Invariant: the request asks to delete what is finished. What becomes of a clip that is still made is not
+    # documented, and an answer without a video is that of a private job, which only its link delivers. A crash right
+    # here deletes nothing.
+    if job.metadata is None:
+        try:
+            job = transport.send(calls.retrieve(job))
+        except VideoGenerationError:
+            return False
+        if job.metadata is None:
+            return False
+    call = calls.retrieve_and_delete(job)
+
+    def attempt() -> bool:
+        with transport.open(call) as answer:
+            deleted = call.read(answer.reply())
+            if deleted:
+                for _ in answer.chunks():
+                    pass
+        return deleted
+
+    return transport.repeat(call, attempt)
 
 
 def _place(partial: PartialFile, head: Head) -> None:

@@ -33,6 +33,7 @@ LINK = "https://share.venice.ai/v1/share/read/s3cr3t"
 JOB = VideoJob("wan", "q-7", queued_at=NOW - 60)
 PRIVATE = VideoJob("wan-private", "q-8", download_url=LINK)
 IDENTITY = {"model": "wan", "queue_id": "q-7"}
+DELETE = "delete_media_on_completion"
 
 CALLS: dict[str, Call[Any]] = {
     "quote": calls.quote(VideoRequest(model="wan", prompt="p", duration=5).to_quote_body()),
@@ -42,6 +43,7 @@ CALLS: dict[str, Call[Any]] = {
     "link": calls.download(PRIVATE, start=10),
     "complete": calls.delete_media(JOB),
     "revoke": calls.delete_media(PRIVATE),
+    "delete": calls.retrieve_and_delete(JOB),
     "models": calls.list_models(),
     "rate_limits": calls.rate_limits(),
     "balance": calls.balance(),
@@ -63,6 +65,7 @@ SENT: list[tuple[str, str, str, Any, bool, str | None, bool]] = [
     ("link", "GET", LINK, None, True, None, True),
     ("complete", "POST", "/video/complete", IDENTITY, True, None, False),
     ("revoke", "DELETE", LINK, None, True, None, False),
+    ("delete", "POST", "/video/retrieve", {**IDENTITY, DELETE: True}, True, "retrieve", True),
     ("models", "GET", "/models", None, True, None, False),
     ("rate_limits", "GET", "/api_keys/rate_limits", None, True, None, False),
     ("balance", "GET", "/billing/balance", None, True, None, False),
@@ -80,6 +83,10 @@ def test_what_is_sent(
     assert json.loads(call.encode() or b"null") == body
     assert call.headers == ({"Range": "bytes=10-"} if name == "link" else {})
     assert call.params == ({"type": "video"} if name == "models" else {})
+
+
+def test_one_call_asks_for_a_deletion_with_a_retrieve() -> None:
+    assert [name for name, call in CALLS.items() if DELETE in (call.encode() or b"").decode()] == ["delete"]
 
 
 def test_a_link_is_never_shown() -> None:
@@ -151,9 +158,15 @@ VALUES: list[tuple[str, Reply, Any]] = [
     ("revoke", reply(200, b"<html>"), True),
     ("revoke", reply(410, b""), False),
     ("revoke", reply(404, {"error": "No such link."}), False),
-    ("complete", reply(400, {"error": "Request ID is invalid."}), False),
-    ("complete", reply(400, {"error": {"message": "No", "code": "REQUEST_ID_NOT_FOUND"}}), False),
-    ("complete", reply(400, {"error": "No", "code": "REQUEST_ID_NOT_FOUND"}), False),
+    ("complete", reply(400, {"error": "Request ID is invalid."}), None),
+    ("complete", reply(400, {"error": {"message": "No", "code": "REQUEST_ID_NOT_FOUND"}}), None),
+    ("complete", reply(400, {"error": "No", "code": "REQUEST_ID_NOT_FOUND"}), None),
+    ("delete", reply(200, None, {"content-type": "video/mp4"}), True),
+    ("delete", reply(200, {"status": "PROCESSING"}), False),
+    ("delete", reply(200, {"status": "COMPLETED"}), False),
+    ("delete", reply(404, {"error": "gone"}), False),
+    ("delete", reply(410, {"error": "gone"}), False),
+    ("delete", reply(400, {"error": "Request ID is invalid."}), False),
     ("retrieve", reply(200, {"status": "running"}), VideoJob("wan", "q-7", status="processing", queued_at=NOW - 60)),
     ("models", reply(200, {"data": [{"id": "wan"}, {"id": 5}, "x", {}]}), [VideoModel("wan")]),
     ("rate_limits", reply(200, {"data": {"apiTier": {}}}), {"apiTier": {}}),
@@ -256,7 +269,7 @@ FOREIGN = [b"", b"<html>404 Not Found</html>", b"null", b'"error"', b'{"message"
 
 @pytest.mark.parametrize("body", [*FOREIGN, b'{"error": 404}', b'{"error": null}', b'{"error": "cut'])
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 407, 409, 410, 413, 418, 422, 451])
-@pytest.mark.parametrize("name", ["retrieve", "download", "link", "complete", "revoke"])
+@pytest.mark.parametrize("name", ["retrieve", "download", "link", "complete", "revoke", "delete"])
 def test_a_refusal_that_is_not_the_apis_says_nothing_of_a_job(name: str, status: int, body: bytes) -> None:
     if name in ("link", "revoke") and status == 410:
         return  # the test below
@@ -334,11 +347,12 @@ def test_a_run_time_that_is_none_is_unknown(number: str) -> None:
     assert (job.average_execution_time, job.execution_duration, job.progress) == (None, None, None)
 
 
-TYPES: dict[str, type] = {
+TYPES: dict[str, type | tuple[type, ...]] = {
     "quote": VideoQuote,
     "queue": VideoJob,
     "retrieve": VideoJob,
-    "complete": bool,
+    "complete": (bool, type(None)),
+    "delete": bool,
     "revoke": bool,
     "models": list,
     "rate_limits": dict,
@@ -406,7 +420,7 @@ def test_any_answer_at_all_becomes_a_value_or_our_error(
     else:
         told = repr(value)
         assert isinstance(value, TYPES[name])
-        assert status < 300 or (name in ("complete", "revoke") and status in (404, 410))
+        assert status < 300 or (name in ("complete", "revoke", "delete") and status in (404, 410))
         if isinstance(value, VideoJob):
             assert VideoJob.of(json.loads(json.dumps(value.to_dict()))) == value
     assert told

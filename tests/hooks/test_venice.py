@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,57 @@ def test_a_model_that_is_offline_is_no_doubt(hook: VeniceHook, venice_simulator:
 def test_a_deletion_of_what_venice_does_not_know_deletes_nothing(hook: VeniceHook) -> None:
     job = {"model": TEXT["model"], "queue_id": "00000000-0000-0000-0000-000000000000"}
     assert hook.delete_media(job) is False
+
+
+@pytest.fixture
+def october(monkeypatch: pytest.MonkeyPatch) -> Iterator[VeniceSimulator]:
+    """An API whose ``/video/complete`` knows no job."""
+    with VeniceSimulator(speed=240, media="shared", edition="2026-10") as venice:
+        connection = {"conn_type": "venice", "host": venice.base_url, "password": venice.api_key}
+        monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+        yield venice
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["seen completed", "as it was queued"])
+def test_a_clip_is_deleted_by_a_retrieve_where_nothing_else_deletes(
+    known: bool, october: VeniceSimulator, tmp_path: Path
+) -> None:
+    hook = VeniceHook()
+    job = hook.queue(TEXT, aspect_ratio="16:9")
+    done = hook.wait_for_completion(job)
+    hook.download(done, tmp_path / "clip.mp4")
+    polls = len(october.journal.polls())
+    assert hook.delete_media(done if known else job) is True
+    *_, deletion = october.journal.polls()
+    assert len(october.journal.polls()) - polls == (1 if known else 2)
+    assert (deletion.deleted, deletion.bytes_delivered) == (job.queue_id, deletion.size), "it is read to its end"
+    assert october.journal.deletion_requests == [deletion]
+    assert not october.journal.unread_deletions
+    assert hook.delete_media(done) is False
+
+
+def test_a_retrieve_that_fails_is_not_taken_for_a_deletion(october: VeniceSimulator) -> None:
+    hook = VeniceHook()
+    done = hook.wait_for_completion(hook.queue(TEXT, aspect_ratio="16:9"))
+    october.fail("retrieve", match="delete_media_on_completion", status=500, times=None)
+    with pytest.raises(VeniceAPIError, match="500"):
+        hook.delete_media(done)
+    assert not any(entry.deleted for entry in october.journal)
+
+
+@pytest.mark.parametrize("model", [TEXT["model"], PRIVATE["model"]])
+def test_no_deletion_is_asked_for_while_a_clip_is_made_or_where_only_its_link_delivers(
+    model: str, october: VeniceSimulator
+) -> None:
+    hook, private = VeniceHook(), model == PRIVATE["model"]
+    job = hook.queue({**TEXT, "model": model}, aspect_ratio="16:9")
+    bare = VideoJob(job.model, job.queue_id)
+    assert hook.delete_media(bare) is False
+    if private:
+        hook.wait_for_completion(job)
+        assert hook.delete_media(bare) is False
+    assert not october.journal.deletion_requests
+    assert [job.fate for job in october.jobs] == ["kept"]
 
 
 def test_a_log_that_fails_loses_no_job(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:

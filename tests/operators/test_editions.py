@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_venice.exceptions import VeniceAPIError
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
+from airflow_provider_venice.operators.video import VeniceDownloadVideoOperator, VeniceGenerateVideoOperator
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.running import run_task
 
@@ -51,6 +51,31 @@ def test_a_clip_is_checked_priced_stored_and_deleted(
     assert len(edition.journal.charges) == 1
     assert edition.journal.charged == pytest.approx(edition.balance * -1 + 100)
     assert not edition.journal.unread_deletions
+    (job,) = edition.jobs
+    assert job.fate == "deleted"
+
+
+@pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
+def test_a_clip_that_cannot_be_deleted_is_stored_with_a_warning(
+    edition: VeniceSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = VeniceHook().wait_for_completion(VeniceHook().queue({**CLIP, "model": "wan-2-7-text-to-video"}))
+    edition.fail("retrieve", match="delete_media_on_completion", status=503, times=None)
+    path = tmp_path / "clip.mp4"
+    run_task(VeniceDownloadVideoOperator(task_id="download", job=job.to_dict(), output_path=path, delete_media=True))
+    assert path.stat().st_size > 100_000
+    assert "could not be deleted at Venice" in capsys.readouterr().out
+    assert not any(entry.deleted for entry in edition.journal)
+
+
+@pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
+def test_a_list_of_clips_is_deleted_at_the_cost_of_one_refusal(edition: VeniceSimulator, tmp_path: Path) -> None:
+    request = {**CLIP, "model": "wan-2-7-text-to-video"}
+    generate(tmp_path / "clip_{index}.mp4", request=[{**request, "prompt": p} for p in "abc"], delete_media=True)
+    assert [job.fate for job in edition.jobs] == ["deleted"] * 3
+    assert not edition.journal.unread_deletions
+    assert [call.status for call in edition.journal.calls("complete")] == [400]
+    assert [call.deleted for call in edition.journal.deletion_requests] == [job.queue_id for job in edition.jobs]
 
 
 @pytest.mark.parametrize(
