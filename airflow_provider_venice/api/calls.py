@@ -208,7 +208,11 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
                     queue_id=job.queue_id,
                 )
             if status == "completed":
-                raise VideoDownloadError(f"{job} is completed, but Venice does not deliver its video yet")
+                # Of other ids nobody knows whether they deliver by a link: this may be a server that lags behind.
+                raise VideoDownloadError(
+                    f"{job} is completed, but /video/retrieve does not deliver its video yet. If its submission gave a "
+                    "download_url, the video comes by that link only: pass the job as the queue task returned it"
+                )
             raise VideoDownloadError(f"{job} is not finished ({status}); wait for it first")
         raise reply.unreadable("is not a video")
 

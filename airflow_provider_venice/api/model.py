@@ -95,7 +95,7 @@ class VideoJob(PlainObject):
 
     :param model: the model that makes the clip.
     :param queue_id: the id of the submission.
-    :param download_url: private link to the finished clip, a bearer secret; only for ``*-private`` models.
+    :param download_url: private link to the finished clip, a bearer secret; where the submission gave one.
     :param status: ``queued``, ``processing``, ``completed`` or ``failed``.
     :param average_execution_time: milliseconds within which 80 % of such jobs end.
     :param execution_duration: milliseconds the job has been running.

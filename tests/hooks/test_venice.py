@@ -121,10 +121,11 @@ def test_a_look_reads_no_media(monkeypatch: pytest.MonkeyPatch) -> None:
             hook.get_video_data(job, max_size=1_000_000)
 
 
+@pytest.mark.parametrize("model", [PRIVATE["model"], "grok-imagine-1-5-lite-text-to-video"])
 def test_a_private_clip_is_fetched_by_its_link(
-    hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
+    model: str, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
-    job = hook.queue(PRIVATE)
+    job = hook.queue({**PRIVATE, "model": model})
     assert job.download_url is not None
     assert job.download_url not in repr(job)
     done = hook.wait_for_completion(job)
@@ -270,6 +271,13 @@ def test_a_model_that_is_offline_is_no_doubt(hook: VeniceHook, venice_simulator:
 def test_a_deletion_of_what_venice_does_not_know_deletes_nothing(hook: VeniceHook) -> None:
     job = {"model": TEXT["model"], "queue_id": "00000000-0000-0000-0000-000000000000"}
     assert hook.delete_media(job) is False
+
+
+def test_a_link_that_is_missing_is_named_though_the_id_says_nothing_of_it(hook: VeniceHook, tmp_path: Path) -> None:
+    done = hook.wait_for_completion(hook.queue({**TEXT, "model": "grok-imagine-1-5-lite-text-to-video"}))
+    with pytest.raises(VideoDownloadError, match="gave a download_url, the video comes by that link only") as caught:
+        hook.download(VideoJob(done.model, done.queue_id), tmp_path / "clip.mp4")
+    assert caught.value.can_heal
 
 
 @pytest.fixture
