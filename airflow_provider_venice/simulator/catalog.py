@@ -1,4 +1,4 @@
-"""The models on offer, read from ``data/video_models.json``."""
+"""The models on offer: ``data/video_models.json``, and what ``data/live_catalogue.json`` has of their constraints."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ IMAGE_MODEL = "grok-imagine-image"
 #: Characters of a prompt, where the model has no limit of its own (the vendor's guides).
 PROMPT_LIMIT = 2500
 
+#: Resolutions of a clip whose request names none.
+_DEFAULT_RESOLUTIONS = ("720p", "768P")
+
 #: Kinds whose clip has the shape that the request says. Of the others, the image or the clip decides.
 _SHAPED = ("text-to-video", "reference-to-video")
 
@@ -34,7 +37,10 @@ class Model:
 
     :param kind: what it makes a clip of: ``text-to-video``, ``image-to-video``, ``upscale``, …
     :param model_type: its kind as ``/models`` tells it.
-    :param usd_per_second: price of a second at 720p with sound, in US dollars; for an upscaler of one factor.
+    :param usd_per_second: price of a second at 720p with sound, in US dollars; for an upscaler of one factor. Where
+        there are ``rates``, they count.
+    :param rates: by resolution, ``-`` where the model lists none: US dollars for a second, or for each duration.
+    :param fee: US dollars for each clip beside its rate.
     :param takes: optional request fields that it accepts beside those that its constraints name.
     :param needs: of each group of fields, one has to be given.
     :param limits: most entries of a list, where that is less than the schema's.
@@ -60,6 +66,8 @@ class Model:
     private_link: bool
     takes: frozenset[str]
     needs: tuple[tuple[str, ...], ...] = ()
+    rates: Mapping[str, Any] = field(default_factory=dict)
+    fee: Decimal = Decimal(0)
     limits: Mapping[str, int] = field(default_factory=dict)
     source_matched: tuple[str, ...] = ()
     prompt_character_limit: int = PROMPT_LIMIT
@@ -76,6 +84,12 @@ class Model:
     def private(self) -> bool:
         """Whether the clip comes through a private link only."""
         return self.private_link
+
+    @property
+    def default_resolution(self) -> str | None:
+        """Resolution of a request that names none; assumed, as the vendor's catalogue does not say."""
+        preferred = [name for name in _DEFAULT_RESOLUTIONS if name in self.resolutions]
+        return next(iter((*preferred, *self.resolutions)), None)
 
     def price(self, body: Mapping[str, Any]) -> Decimal:
         """Return the price of ``body``, in US dollars; the same for a quote and for the charge."""
@@ -100,10 +114,9 @@ class Model:
 
     def payload(self) -> dict[str, Any]:
         """Return the entry of ``/models``."""
-        durations = ["Auto"] if self.measures_source else list(self.durations)
         constraints: dict[str, Any] = {
             "model_type": self.model_type,
-            "durations": durations,
+            "durations": list(self.durations),
             "aspect_ratios": list(self.aspect_ratios),
             "resolutions": list(self.resolutions),
             "audio": self.audio,
@@ -134,16 +147,23 @@ class Model:
 
 
 def _read() -> dict[str, Model]:
-    text = resources.files(__package__).joinpath("data/video_models.json").read_text(encoding="utf-8")
-    data = json.loads(text)
-    models = [_model(entry, data["families"], data["kinds"]) for entry in data["models"]]
+    data, live = _load("video_models"), _load("live_catalogue")["models"]
+    for name in data["own_prices"]["models"]:
+        del live[name]["rates"]
+    models = [_model({**entry, **live.get(entry["id"], {})}, data) for entry in data["models"]]
     return {model.id: model for model in models}
 
 
-def _model(entry: Mapping[str, Any], families: Mapping[str, Any], kinds: Mapping[str, Any]) -> Model:
+def _load(name: str) -> dict[str, Any]:
+    text = resources.files(__package__).joinpath(f"data/{name}.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def _model(entry: Mapping[str, Any], data: Mapping[str, Any]) -> Model:
     """Put a model together from its kind, its family, its family's models of that kind, and its own entry."""
-    kind, family = entry["kind"], families[entry["family"]]
-    parts = (kinds[kind], family, family.get("by_kind", {}).get(kind, {}), entry)
+    kind, family = entry["kind"], data["families"][entry["family"]]
+    parts = (data["kinds"][kind], family, family.get("by_kind", {}).get(kind, {}), entry)
     told = {name: value for part in parts for name, value in part.items()}
     takes = {name for part in parts for name in part.get("takes", ())}
     takes |= {"audio_url"} if told.get("audio_input") else set()
@@ -155,8 +175,10 @@ def _model(entry: Mapping[str, Any], families: Mapping[str, Any], kinds: Mapping
         kind=kind,
         model_type=told["model_type"],
         usd_per_second=Decimal(told["usd_per_second"]),
-        durations=() if told.get("measures_source") else tuple(told["durations"]),
-        aspect_ratios=tuple(told["aspect_ratios"]) if kind in _SHAPED else (),
+        rates=told.get("rates", {}),
+        fee=Decimal(told.get("fee", 0)),
+        durations=tuple(told["durations"]),
+        aspect_ratios=tuple(told["aspect_ratios"]) if kind in _SHAPED or "aspect_ratios" in entry else (),
         resolutions=tuple(told["resolutions"]),
         audio=told["audio"],
         audio_configurable=told["audio_configurable"],

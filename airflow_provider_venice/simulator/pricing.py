@@ -1,4 +1,4 @@
-"""What a clip costs. The amounts are the simulator's own, not the vendor's; what raises them is the vendor's."""
+"""What a clip costs: the rates of the vendor's quotes where they are known, and amounts of the simulator's own else."""
 
 from __future__ import annotations
 
@@ -30,14 +30,27 @@ def price_of(model: Model, body: Mapping[str, Any]) -> Decimal:
     if model.kind == "upscale":
         price = model.usd_per_second * upscale_factor(body)
         price *= Decimal(str(body.get("slowdown_factor") or 1)) * (2 if (body.get("target_fps") or 0) >= _FAST else 1)
+    elif model.rates:
+        price = model.fee + _rated(model, body)
     else:
-        side = short_side(body.get("resolution") or (model.resolutions or ("720p",))[0])
+        side = short_side(body.get("resolution") or model.default_resolution or "720p")
         price = model.usd_per_second * seconds_of(body) * side / 720
         if model.audio_configurable and body.get("audio") is False:
             price *= _SILENT
-        if "reference_video_urls" in model.takes:
-            price += _REFERENCE_SECOND * Decimal(str(body.get("reference_video_total_duration") or 0))
+    if "reference_video_urls" in model.takes:
+        price += _REFERENCE_SECOND * Decimal(str(body.get("reference_video_total_duration") or 0))
     return max(_CENT, price.quantize(_CENT, ROUND_HALF_UP))
+
+
+def _rated(model: Model, body: Mapping[str, Any]) -> Decimal:
+    """Return the price by the vendor's rate for a second, or by its price for each duration."""
+    asked = body.get("resolution")
+    rate = model.rates[asked if asked in model.resolutions else model.default_resolution or "-"]
+    if isinstance(rate, dict):
+        rate = rate["on" if model.has_audio(body) else "off"]
+    if isinstance(rate, list):
+        return Decimal(rate[model.durations.index(str(body["duration"]))])
+    return Decimal(rate) * seconds_of(body)
 
 
 def upscale_factor(body: Mapping[str, Any]) -> int:

@@ -106,7 +106,7 @@ def _support(model: Model, body: Mapping[str, Any]) -> Iterator[Issue]:
 
 def _choices(model: Model, body: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[Issue]:
     listed = {
-        "duration": model.durations,
+        "duration": () if model.measures_source else model.durations,
         "aspect_ratio": model.aspect_ratios,
         "resolution": model.resolutions,
     }

@@ -73,7 +73,7 @@ class Studio:
 
     def _spec(self, job: Job) -> ClipSpec:
         model, body = job.model, job.body
-        resolution = body.get("resolution") or (model.resolutions or (None,))[0]
+        resolution = body.get("resolution") or model.default_resolution
         ratio = body.get("aspect_ratio") or (model.aspect_ratios or (None,))[0]
         width, height = frame_size(resolution, ratio)
         shared = self._settings.media == "shared"

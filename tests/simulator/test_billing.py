@@ -135,9 +135,9 @@ def test_sums_by_day_model_and_key(client: Client) -> None:
     sums = client.get("billing/usage-analytics", params={"lookback": "7d"}).json()
     assert sums["lookback"] == "7d"
     assert len(sums["byDate"]) == 7
-    assert sums["byDate"][-1]["USD"] == pytest.approx(0.47)
+    assert sums["byDate"][-1]["USD"] == pytest.approx(0.46)
     assert [entry["modelName"] for entry in sums["byModel"]] == ["Wan 2.7", "Longcat Distilled", "Grok Imagine"]
-    assert [entry["totalUsd"] for entry in sums["byKey"]] == [pytest.approx(0.47)]
+    assert [entry["totalUsd"] for entry in sums["byKey"]] == [pytest.approx(0.46)]
     assert client.get("billing/usage-analytics", params={"lookback": "400d"}).json()["lookback"] == "90d"
     past = client.get("billing/usage-analytics", params={"startDate": "2026-01-01", "endDate": "2026-01-02"}).json()
     assert [entry["USD"] for entry in past["byDate"]] == [0, 0]

@@ -188,7 +188,7 @@ def test_the_policy_at_retrieval_is_refunded_once(client: Client) -> None:
     problem = answers[0].json()["error"]
     assert set(problem) == {"message", "type", "credits_refunded", "recommended_model"}
     assert (problem["type"], problem["credits_refunded"]) == ("provider_content_policy", True)
-    assert client.venice.journal.refunded == client.venice.journal.charged == Decimal("0.60")
+    assert client.venice.journal.refunded == client.venice.journal.charged == Decimal("0.66")
     assert client.venice.balance == 100
 
 

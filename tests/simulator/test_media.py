@@ -47,7 +47,8 @@ def clip(fields: dict[str, Any], **settings: Any) -> bytes:
 @pytest.mark.parametrize(
     ("fields", "size", "seconds", "audio"),
     [
-        ({"model": "wan-2-7-text-to-video", "duration": "5s"}, (1280, 720), 5, True),
+        ({"model": "wan-2-7-text-to-video", "duration": "5s"}, (1280, 720), 5, False),
+        ({"model": "wan-2.5-preview-text-to-video", "duration": "5s"}, (1280, 720), 5, True),
         ({"model": "veo3.1-fast-text-to-video", "duration": "4s", "aspect_ratio": "9:16"}, (720, 1280), 4, True),
         ({"model": "veo3.1-fast-text-to-video", "duration": "6s", "audio": False}, (1280, 720), 6, False),
         (
