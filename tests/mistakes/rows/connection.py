@@ -193,7 +193,8 @@ ROWS = (
         "The API key is that of another vendor",
         BEFORE,
         _refused_key,
-        "Venice answered HTTP 401: Authentication failed; check the API key in the connection's password",
+        "Venice answered HTTP 401: Authentication failed; check the API key in the connection's password. "
+        "Nothing was paid for it",
     ),
     Mistake(
         "The extra is not JSON",
