@@ -92,13 +92,14 @@ ROWS = (
     ),
     _wrong(
         "A resolution that the model does not have",
-        "model 'wan-2-7-text-to-video' does not accept this request: resolution is '8k'; allowed are 720p, 1080p",
+        "model 'wan-2-7-text-to-video' does not accept this request: resolution is '8k'; allowed are 1080p, 720p",
         resolution="8k",
     ),
     _wrong(
         "A sound track that the model always has is turned off",
-        "model 'wan-2-7-text-to-video' does not accept this request: audio is False; this model always has "
+        "model 'happyhorse-1-1-text-to-video' does not accept this request: audio is False; this model always has "
         "a sound track; leave the field out",
+        model="happyhorse-1-1-text-to-video",
         audio=False,
     ),
     _parsed(
