@@ -171,14 +171,15 @@ def test_batch_above_its_budget(run_dag: RunDag, venice_simulator: VeniceSimulat
 def test_the_cheapest_of_several_models(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
     from example_dags.venice_compare_models import dag
 
-    state, _ = run_dag(dag)
+    models = ["veo3.1-fast-text-to-video", "seedance-2-0-text-to-video-basic", "wan-2-7-text-to-video"]
+    state, _ = run_dag(dag, models=models)
     assert state == "success"
-    # Three models: one offers 5s and 10s, one 4s, one all three. What is chosen is priced once more.
+    # Three models: one offers 4s, one all three, one 5s and 10s. What is chosen is priced once more.
     assert len(venice_simulator.journal.calls("quote")) == 6 + 1
     (job,) = venice_simulator.jobs
-    assert job.model.id == "seedance-2-0-text-to-video-basic"
-    check_clip(only_clip(tmp_path), seconds=4, size=(854, 480))
-    assert_paid(venice_simulator, "0.24")
+    assert job.model.id == "wan-2-7-text-to-video"
+    check_clip(only_clip(tmp_path), seconds=5)
+    assert_paid(venice_simulator, "0.35")
 
 
 def test_asset_producer(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
