@@ -168,14 +168,15 @@ class Delivery:
         """
         from airflow_provider_venice import reservations, storage
 
-        stored = _already_stored(ledger, job)
+        noted = ledger.delivery(job)
+        stored = None if noted is None else _already_stored(noted)
         if stored is not None:
             log.info("%s is stored already, whole: %s", job, stored.path)
             storage.remove_leftovers(stored.path, str(owner))
         else:
             # Without the checks of a purchase: what is paid for is stored wherever that can be done.
             reservations.reserve(target, owner, overwrite=self.overwrite)
-            with _naming_noted(ledger, job):
+            with _naming_noted(noted):
                 stored = hook.fetch(
                     job,
                     target,
@@ -326,9 +327,12 @@ def _indexed(path: str, position: int) -> str:
 
 
 @contextlib.contextmanager
-def _naming_noted(ledger: Ledger, job: VideoJob) -> Iterator[None]:
-    """Name the file of an earlier try where the clip is gone at Venice: its mount may be missing on this worker."""
-    noted = ledger.delivery(job)
+def _naming_noted(noted: Mapping[str, Any] | None) -> Iterator[None]:
+    """
+    Name the file of an earlier try where the clip is gone at Venice: its mount may be missing on this worker.
+
+    :param noted: that file, as the ledger has it.
+    """
     try:
         yield
     except VideoGenerationError as error:
@@ -340,13 +344,14 @@ def _naming_noted(ledger: Ledger, job: VideoJob) -> Iterator[None]:
         raise
 
 
-def _already_stored(ledger: Ledger, job: VideoJob) -> StoredVideo | None:
-    """Return the file of an earlier try, wherever that has put it: the digest tells it from any other."""
+def _already_stored(noted: Mapping[str, Any]) -> StoredVideo | None:
+    """
+    Return the file of an earlier try, wherever that has put it: the digest tells it from any other.
+
+    :param noted: that file, as the ledger has it.
+    """
     from airflow_provider_venice import storage
 
-    noted = ledger.delivery(job)
-    if noted is None:
-        return None
     try:
         stored = storage.existing_video(noted["path"])
     except VeniceRequestError:
