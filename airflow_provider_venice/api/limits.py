@@ -164,8 +164,9 @@ class Pace:
         if len(self._failed_at) == FAILURES:
             opens_at = max(opens_at, self._failed_at[0] + _FAILURE_WINDOW)
         self._forget(now)
-        if len(self._sent) >= self._limit - self._reserve:
-            opens_at = max(opens_at, self._sent[0] + self._length)
+        excess = len(self._sent) - (self._limit - self._reserve)
+        if excess >= 0:
+            opens_at = max(opens_at, self._sent[excess] + self._length)
         if self._remaining is not None:
             missing = max(1, self._reserve) + 1 + self._in_flight - self._remaining
             if missing > 0:

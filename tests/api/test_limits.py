@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -247,3 +248,54 @@ def test_requests_of_others_that_are_expected_count_as_sent() -> None:
     # However many they are, polls go on after half a window.
     pace.expect(1000, NOW)
     assert pace.next_at(NOW) <= NOW + 4 + 19 / 2
+
+
+def test_the_next_one_waits_until_all_that_are_too_many_are_forgotten() -> None:
+    pace = Pace(20, window=19.0, burst=math.inf)
+    for second in range(19):
+        pace.take(NOW + second / 10)
+        pace.done()
+    pace.expect(4, NOW + 2)
+    assert pace.next_at(NOW + 2) - NOW == pytest.approx(19 + 0.4)
+
+
+@pytest.mark.parametrize("clips", [10, 40])
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_downloads_that_a_hand_over_announces_are_not_refused(kind: str, clips: int) -> None:
+    """Polls that would use nearly the whole limit, and a worker that fetches some clips each minute."""
+    window, pace, refused, polled_at, due = WINDOWS[kind](120, 60.0), Pace(120, burst=4), 0, 0.0, [NOW + 600]
+    for minute in range(10):
+        now = NOW + 60 * minute
+        if minute:
+            pace.expect(clips, now)
+            due = sorted([*due, *(now + 5 + 0.3 * number for number in range(clips))])
+        while now < NOW + 60 * (minute + 1):
+            now = max(now, min(due[0], max(pace.next_at(now), polled_at + 0.55)))
+            if due[0] <= now:
+                due.pop(0)
+                refused += not window.take(now)
+            elif pace.next_at(now) <= now and polled_at + 0.55 <= now < NOW + 60 * (minute + 1):
+                polled_at = now
+                pace.take(now)
+                refused += not window.take(now)
+                pace.done()
+                pace.observe(RateLimit(120, window.remaining(), window.resets_at), None, now)
+    assert refused == 0
+
+
+@pytest.mark.parametrize(("count", "held"), [(1, 10.0), (2, 70.0)])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_admissions_that_count_for_more_bring_no_refusal_however_late_they_are_used(
+    kind: str, together: bool, count: int, held: float
+) -> None:
+    """Submissions of workers, which Venice sees up to ``held`` seconds after their admission."""
+    pace, chance, now, submitted = Pace(40, window=70.0), random.Random(7), NOW, []
+    while now < NOW + 1200:
+        now = pace.next_at(now)
+        pace.take(now)
+        pace.expect(count - 1, now)
+        pace.done()
+        submitted.append(now // held * held + held if together else now + held * chance.random())
+    window = WINDOWS[kind](40, 60.0)
+    assert [window.take(at) for at in sorted(submitted)] == [True] * len(submitted)
