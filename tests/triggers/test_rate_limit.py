@@ -140,6 +140,20 @@ def test_an_admission_tells_since_when_and_until_when(connection: str) -> None:
     assert 9 < expires_at - now < 15
 
 
+def test_who_missed_an_admission_waits_at_its_old_place(connection: str) -> None:
+    async def in_order() -> list[float]:
+        now = time.time()
+        _, event = await end_of(trigger(connection, since=now - 5))
+        missed = admission(event)
+        # All come while the key is refused, so that the place alone decides.
+        later = [trigger(connection, since=now - 9, refused_until=now + 1), trigger(connection, since=now - 1)]
+        again = trigger(connection, since=missed.since, missed=missed.missed + 1)
+        ends = await asyncio.gather(*map(end_of, (*later, again)))
+        return [round(now - event["since"]) for _, event in sorted(ends, key=lambda one: one[0])]
+
+    assert asyncio.run(in_order()) == [9, 5, 1]
+
+
 def test_who_misses_admissions_gets_longer_ones_that_count_for_more(connection: str) -> None:
     async def one_after_the_other() -> list[tuple[float, float | None]]:
         ends = [await end_of(trigger(connection, missed=missed)) for missed in (0, 1, 2, 3, 0)]
