@@ -6,7 +6,6 @@ Templates, outputs of other tasks and objects of unknown types are left to the r
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import os
 import sys
@@ -27,6 +26,8 @@ from airflow_provider_venice.hooks.failures import InvalidArgument
 
 #: What begins a template.
 _TEMPLATE = ("{{", "{%", "{#")
+
+_DEFAULT_DEFERRABLE = "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"
 
 _LITERAL = (bool, int, float, Decimal, bytes, timedelta, os.PathLike)
 
@@ -76,14 +77,12 @@ def default_deferrable() -> bool:
     """
     Return whether to wait in the triggerer where a task does not say so.
 
-    What a deployment sets as ``[operators] default_deferrable`` is followed: it may run no triggerer. Airflow's own
-    default of that option is ``False``, which nobody has chosen; then it is ``True``, as a clip takes minutes.
+    ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is followed: a deployment that sets it may run no triggerer. The
+    ``false`` in ``airflow.cfg`` is not, as Airflow itself writes it there, and a clip takes minutes.
     """
     from airflow.providers.common.compat.sdk import conf
 
-    # What files and set() have given; Airflow keeps its own defaults elsewhere, and shows them in conf.has_option.
-    in_file = configparser.RawConfigParser.has_option(conf, "operators", "default_deferrable")
-    if not in_file and "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE" not in os.environ:
+    if _DEFAULT_DEFERRABLE not in os.environ:
         return True
     return bool(conf.getboolean("operators", "default_deferrable"))
 

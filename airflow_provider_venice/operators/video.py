@@ -81,7 +81,7 @@ class VideoQueueingOperator(VideoRequestOperator):
 
     :param validate: whether to check the request against the model's published constraints first.
     :param deferrable: whether to wait in the triggerer, for a turn and for the clip; else in the worker. If ``None``,
-        what ``[operators] default_deferrable`` is set to, and ``True`` where it is not set.
+        what ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
     :param poll_interval: fewest seconds between two polls of the job; chosen from the model's run times if ``None``.
     :param timeout: most seconds that one try waits for the clip, and before that for its turn.
     :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
@@ -265,7 +265,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
     :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
         what it cost, when, which file came of it, and which task did it.
     :param deferrable: whether to leave a longer wait for the rate limit to the triggerer. If ``None``, what
-        ``[operators] default_deferrable`` is set to, and ``True`` where it is not set.
+        ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
     :param timeout: most seconds to wait for the rate limit.
     """
 

@@ -46,7 +46,7 @@ class VeniceVideoSensor(BaseSensorOperator):
     :param job: the job that a queue task returned, or a list of them. (templated)
     :param venice_conn_id: the connection. (templated)
     :param deferrable: whether to wait in the triggerer; else ``mode`` says how the worker waits. If ``None``, what
-        ``[operators] default_deferrable`` is set to, and ``True`` where it is not set.
+        ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
     :param poke_interval: fewest seconds between two looks at a job. By default the triggerer chooses
         them from the model's run times, and a worker looks every 30 seconds.
     :param timeout: most seconds to wait.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -155,12 +158,14 @@ def test_the_deployment_decides_who_waits_where_it_says_so(
         assert [task.deferrable for task in all_of(deferrable=given)] == [given] * 4
 
 
-def test_a_setting_in_the_configuration_file_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.providers.common.compat.sdk import conf
-
-    conf.set("operators", "default_deferrable", "False")
-    try:
-        assert generate().deferrable is False
-    finally:
-        conf.remove_option("operators", "default_deferrable", remove_default=False)
-    assert generate().deferrable is True
+def test_the_file_that_airflow_writes_does_not_count(tmp_path: Path) -> None:
+    """Airflow writes ``default_deferrable = false`` into the airflow.cfg of every new installation."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    environment["AIRFLOW_HOME"] = str(tmp_path)
+    code = (
+        "from airflow.configuration import write_default_airflow_configuration_if_needed as write; write();"
+        "from airflow_provider_venice.generation.arguments import default_deferrable; print(default_deferrable())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["True"], ran.stderr
+    assert "\ndefault_deferrable = false" in (tmp_path / "airflow.cfg").read_text().lower()
