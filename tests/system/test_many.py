@@ -23,9 +23,9 @@ def test_many_submissions_are_spread_over_the_minute(
     paid = sorted(charge.time for charge in stack_simulator.journal.charges if charge.queue_id in jobs)
     assert len(paid) == len(jobs) == 14
     logs = [airflow_stack.task_log(DAG_ID, run_id, "queue", map_index) for map_index in range(14)]
-    waited = ["The rate limit admits the submission" in log for log in logs]
+    waited = ["The rate limit admits the request" in log for log in logs]
     assert waited.count(True) >= 4, "those that find more than ten others about wait for a turn"
-    # 38 a minute; a worker that starts late may come close to the next one, but not to the one after that.
+    # 32 a minute; a worker that starts late may come close to the next one, but not to the one after that.
     turns = [later - earlier for earlier, later in itertools.pairwise(paid)]
     assert sum(turns) > 1.5 * (waited.count(True) - 1)
     assert not any(entry.refused for entry in stack_simulator.journal.calls("queue"))
