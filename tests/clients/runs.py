@@ -166,7 +166,9 @@ def _shown(scene: Scene) -> str:
     text = re.sub(rf"(127\.0\.0\.1|localhost):{port}", "venice.example", text.replace(str(scene.folder), "/data"))
     for pattern, new in _CHANGING.items():
         text = re.sub(pattern, new, text)
-    return " ".join(text.split())
+    return "".join(
+        character if character.isprintable() else f"\\x{ord(character):02x}" for character in " ".join(text.split())
+    )
 
 
 #: What differs from run to run.
@@ -175,6 +177,7 @@ _CHANGING = {
     r"share/read/[\w-]+": "share/read/<secret>",
     r"0x[0-9a-f]{6,}": "<address>",
     r"(\[wall [^\]]*\] processing\.\.\.\s*)+": "processing... ",
+    r"Status: PROCESSING \([^)]*\) - waiting\.\.\.\s*": "",
     r"\b\d+ bytes": "<n> bytes",
     r"\b\d+(\.\d+)? ?(s|seconds)\b": "<n> s",
 }
