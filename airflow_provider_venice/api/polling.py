@@ -58,7 +58,7 @@ def seconds(name: str, value: Any) -> float:
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf:
-        raise ValueError(f"{name} is {value!r}; give seconds, or a timedelta")
+        raise ValueError(f"{name} is {value!r}; give seconds above zero, or a timedelta")
     return float(number)
 
 

@@ -200,7 +200,9 @@ def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
         port = parts.port
         (parts.hostname or "").encode("idna")
     except ValueError:
-        problems["host"] = "is no URL, its port is no port, or its name is no host name"
+        problems["host"] = (
+            f"has no valid port or host name; give a URL such as {DEFAULT_BASE_URL}, or leave it empty for that"
+        )
         return host
     place = parts.netloc
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in place:

@@ -462,7 +462,7 @@ class TestBalance:
 
 @pytest.mark.parametrize("wrong", [{"timeout": "5"}, {"poll_interval": -1}, {"timeout": None}])
 def test_a_time_that_is_none_is_told_when_the_dag_is_read(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="give seconds, or a timedelta"):
+    with pytest.raises(ValueError, match="give seconds above zero, or a timedelta"):
         queue(**wrong)
     assert queue(timeout=timedelta(minutes=5)).timeout == 300
 

@@ -67,7 +67,8 @@ def test_a_host_without_a_name(carry: Carry) -> None:
 def test_a_host_that_is_no_name_is_an_error_of_the_connection() -> None:
     for host in ("https://api..venice.ai", "https://" + "a" * 64 + ".ai"):
         with pytest.raises(
-            VeniceRequestError, match="host is no URL, its port is no port, or its name is no host name"
+            VeniceRequestError,
+            match="host has no valid port or host name; give a URL such as",
         ):
             Settings.of(Connection(host=host), {})
 

@@ -11,7 +11,7 @@ from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from tests.mistakes.row import BEFORE, PARSED, Mistake, Scene
 
 _AMOUNT = "give US dollars, such as 2.50"
-_SECONDS = "give seconds, or a timedelta"
+_SECONDS = "give seconds above zero, or a timedelta"
 
 
 def _with(**arguments: Any) -> Callable[[Scene], object]:

@@ -231,7 +231,10 @@ ROWS = (
         "The Base URL has a dot too many",
         BEFORE,
         _given(host="https://api..venice.ai/api/v1"),
-        _invalid("host is no URL, its port is no port, or its name is no host name"),
+        _invalid(
+            "host has no valid port or host name; give a URL such as https://api.venice.ai/api/v1, or leave it empty "
+            "for that"
+        ),
     ),
     Mistake(
         "The Base URL has another version of the API",
