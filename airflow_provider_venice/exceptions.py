@@ -8,7 +8,7 @@
     │   ├── VideoTargetUnavailable   no file can be made under this name as things are: a mount, rights, space
     │   └── VideoTargetReserved      another task instance stores, or has stored, its clip under this name
     ├── VeniceConnectionError        no complete answer came back
-    ├── VeniceResponseError          an answer came back that tells nothing of what was asked
+    ├── VeniceResponseError          an answer came back that does not say what was asked for
     ├── VeniceAPIError               the API answered with an error status
     │   ├── VeniceRateLimitError     429: wait for the reset
     │   ├── VeniceConsentRequired    409: a person has to accept the provider's policy
@@ -79,7 +79,7 @@ class VideoTargetReserved(VeniceRequestError):
     """
     Another task instance has reserved the name under which the clip was to be stored; nothing was queued.
 
-    :param owner: who has it, as ``airflow_provider_venice.reservations.Owner``.
+    :param owner: who has it, as ``airflow_provider_venice.storage.reservations.Owner``.
     :param can_heal: whether the name may be free when the task is tried again.
     """
 
@@ -107,7 +107,7 @@ class VeniceConnectionError(VeniceError, ConnectionError):
 
 class VeniceResponseError(VeniceError):
     """
-    An answer came back that tells nothing of what was asked: HTML from a proxy, bad JSON, a missing field.
+    An answer came back that does not say what was asked for: HTML from a proxy, bad JSON, a missing field.
 
     :param status_code: the HTTP status of that answer.
     """
@@ -233,7 +233,7 @@ class VeniceAmbiguousSubmission(VeniceError):
     """
     A job may have been accepted and charged, but its id never arrived.
 
-    Sending the request again might pay twice, so nobody does it without being told to.
+    Sending the request again might pay twice, so it is done only where the caller asks for it.
 
     :param model: the model that was asked for.
     :param sent_at: when the request was sent, in epoch seconds.
@@ -247,7 +247,7 @@ class VeniceAmbiguousSubmission(VeniceError):
 
 class VideoTimeoutError(VeniceError, TimeoutError):
     """
-    The job was still running when the caller's time was up. It goes on, and it is paid.
+    The job was still running when the caller's time was up. It is still running at Venice, and paid.
 
     :param model: the job's model.
     :param queue_id: the job's id.

@@ -101,7 +101,7 @@ class _Desk:
         transport.close()
 
 
-def watch(
+def schedule(
     contender: str,
     count: int,
     *,
@@ -116,7 +116,7 @@ def watch(
 
     :param contender: one of those that ``benchmarks.watchers`` knows.
     :param count: clips.
-    :param processes: how many processes watch, each its share of the clips, without knowing of the others.
+    :param processes: how many processes wait, each for its share of the clips, without knowing of the others.
     :param downloads: whether finished clips are downloaded; without, only detection is measured.
     :param window: how the vendor counts.
     :param seed: of the jobs' run times and of who watches which.

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from airflow_provider_venice.api.limits import Pace, RateLimit
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import WITH_LIMITER, ModelPolls, Watch
+from airflow_provider_venice.api.polling import WITH_LIMITER, ModelState, PollSchedule
 from airflow_provider_venice.exceptions import VeniceAPIError, VeniceRateLimitError
 from airflow_provider_venice.simulator.limits import WINDOWS
-from airflow_provider_venice.transport.asynchronous import BURST
-from airflow_provider_venice.transport.turns import Turns
+from airflow_provider_venice.transport.limiter import BURST, RateLimiter
 from benchmarks.inspection import Law
 
 #: The vendor's limit of retrieves a minute.
@@ -141,9 +140,9 @@ class Night:
 
     async def _play(self, loop: VirtualLoop) -> None:
         chance, server = random.Random(self.seed), Server(self.window, self.resets)
-        keys = [(Turns(Pace(LIMIT, burst=BURST)), ModelPolls()) for _ in range(self.processes)]
+        keys = [(RateLimiter(Pace(LIMIT, burst=BURST)), ModelState()) for _ in range(self.processes)]
         waits = []
-        bad = ModelPolls()
+        bad = ModelState()
         fails = [loop.create_task(self._fail(loop, server, keys[0][0], bad, chance)) for _ in range(self.broken)]
         for _ in range(self.count):
             turns, model = chance.choice(keys)
@@ -157,12 +156,12 @@ class Night:
         self.refusals, self.seconds = server.refusals, loop.time()
 
     async def _fail(
-        self, loop: VirtualLoop, server: Server, turns: Turns, model: ModelPolls, chance: random.Random
+        self, loop: VirtualLoop, server: Server, limiter: RateLimiter, model: ModelState, chance: random.Random
     ) -> None:
         """Wait for a job of a model that answers 503."""
-        watch = Watch(VideoJob("veo", "q-8"), queued_at=loop.time(), model=model, worthwhile=WITH_LIMITER)
+        schedule = PollSchedule(VideoJob("veo", "q-8"), queued_at=loop.time(), model=model, min_lateness=WITH_LIMITER)
         while True:
-            async with turns.turn(watch):
+            async with limiter.acquire(schedule):
                 await asyncio.sleep(self.latency)
                 _, limits = server.ask(loop.time())
                 self.failures += 1
@@ -170,31 +169,37 @@ class Night:
                 self.blocks += (
                     len(self._failed_at) > _MAX_FAILURES and self._failed_at[0] > loop.time() - _FAILURE_WINDOW
                 )
-                turns.pace.observe(limits, None, loop.time(), failed=True)
-            await asyncio.sleep(watch.on_error(VeniceAPIError("down", 503), loop.time(), chance.random()))
+                limiter.pace.observe(limits, None, loop.time(), failed=True)
+            await asyncio.sleep(schedule.on_error(VeniceAPIError("down", 503), loop.time(), chance.random()))
 
     async def _wait(
-        self, loop: VirtualLoop, server: Server, turns: Turns, model: ModelPolls, end: float, chance: random.Random
+        self,
+        loop: VirtualLoop,
+        server: Server,
+        limiter: RateLimiter,
+        model: ModelState,
+        end: float,
+        chance: random.Random,
     ) -> None:
         """Wait as the trigger does."""
         queued_at = loop.time()
-        watch = Watch(VideoJob("wan", "q-7"), queued_at=queued_at, model=model, worthwhile=WITH_LIMITER)
-        pause = watch.first_look(queued_at, 0.5)
+        schedule = PollSchedule(VideoJob("wan", "q-7"), queued_at=queued_at, model=model, min_lateness=WITH_LIMITER)
+        pause = schedule.first_poll(queued_at, 0.5)
         while True:
             await asyncio.sleep(pause)
-            async with turns.turn(watch):
+            async with limiter.acquire(schedule):
                 self.polls += 1
                 await asyncio.sleep(self.latency / 2)
                 now = loop.time()
                 admitted, limits = server.ask(now)
                 await asyncio.sleep(self.latency / 2)
-                turns.pace.observe(limits, None if admitted else 5.0, loop.time(), failed=not admitted)
+                limiter.pace.observe(limits, None if admitted else 5.0, loop.time(), failed=not admitted)
             if not admitted:
-                pause = watch.on_error(
+                pause = schedule.on_error(
                     VeniceRateLimitError("refused", 429, retry_after=5.0), loop.time(), chance.random()
                 )
             elif end <= now:
-                watch.ended(watch.job, loop.time())
+                schedule.ended(schedule.job, loop.time())
                 self.late.append(now - end)
                 if self.downloads:
                     loop.call_later(2.0, lambda: server.ask(loop.time()))
@@ -205,4 +210,4 @@ class Night:
                 seen = VideoJob(
                     "wan", "q-7", status="processing", execution_duration=elapsed, average_execution_time=average
                 )
-                pause = watch.saw(seen, loop.time(), 0.5)
+                pause = schedule.on_running(seen, loop.time(), 0.5)

@@ -19,8 +19,8 @@ from airflow_provider_venice.api import calls, polling
 from airflow_provider_venice.api.limits import Pace, retry_after
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import BURST, AsyncTransport
-from airflow_provider_venice.transport.turns import InOrder, Turns
+from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.limiter import BURST, FirstInFirstOut, RateLimiter
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
 #: Waits for one job, given when it ends.
@@ -29,7 +29,7 @@ Watcher = Callable[[VideoJob, float], Awaitable[None]]
 
 def _set_pace(transport: AsyncTransport, speed: float) -> None:
     limit = transport.settings.retrieve_limit
-    transport.account.turns["retrieve"] = Turns(Pace(limit, 60 / speed, burst=BURST))
+    transport.key_state.limiters["retrieve"] = RateLimiter(Pace(limit, 60 / speed, burst=BURST))
 
 
 class Ours:
@@ -81,11 +81,11 @@ class Oracle:
         seen = job
         while not seen.is_completed():
             await asyncio.sleep(max(0.0, ready_at - time.time()) + 0.002)
-            seen = await self._transport.send(calls.retrieve(job), waiter=InOrder(ready_at))
+            seen = await self._transport.send(calls.retrieve(job), priority=FirstInFirstOut(ready_at))
 
 
 async def main(kind: str, speed: float) -> None:
-    """Watch all jobs that come in, until there are no more and all are found."""
+    """PollSchedule all jobs that come in, until there are no more and all are found."""
     lines = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     kinds: dict[str, Any] = {"ours": Ours, "fixed": Fixed, "oracle": Oracle}

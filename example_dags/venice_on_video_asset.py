@@ -1,8 +1,8 @@
 """
 ### One DAG makes the clip, another works with it
 
-The producer names an asset as its outlet. When the clip is stored, the asset's event tells where it
-lies, its size, its sha256 and what the file says of itself. The consumer is scheduled on that asset:
+The producer names an asset as its outlet. When the clip is stored, the asset's event has its path,
+its size, its sha256 and what the file says of itself. The consumer is scheduled on that asset:
 it checks that the clip is still the one that was stored, and records it in a table.
 """
 
@@ -75,7 +75,7 @@ with DAG(
         # Several, where clips were finished while this DAG was busy or paused.
         for event in get_current_context()["triggering_asset_events"][clip]:
             path, sha256 = event.extra["path"], event.extra["sha256"]
-            # Reads the file, wherever it lies: an object storage will do as well.
+            # Reads the file, wherever it is stored: an object storage will do as well.
             found = existing_video(path)
             if found is None or found.sha256 != sha256:
                 raise ValueError(f"{path} is not the clip that was stored: its sha256 should be {sha256}")

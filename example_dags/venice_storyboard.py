@@ -3,7 +3,7 @@
 
 A list of requests in one task: all are checked and priced together before the first is bought, waited
 for in one trigger, and stored side by side. A shot that fails does not hide the others: they are
-stored, and the task then fails and tells which are missing. Clear it to buy those, and only those,
+stored, and the task then fails and names those that are missing. Clear it to buy those, and only those,
 again. Where every row is to have states, retries and logs of its own, map a task over the rows, as
 `venice_nightly_batch` does.
 """

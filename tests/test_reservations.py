@@ -25,7 +25,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoTargetReserved
-from airflow_provider_venice.reservations import EXPIRES_AFTER, Owner, mark_stored, release, reserve
+from airflow_provider_venice.storage.reservations import EXPIRES_AFTER, Owner, mark_stored, release, reserve
 
 ONE = Owner("films", "monday", "make", 0)
 TWO = Owner("films", "monday", "make", 1)
@@ -574,7 +574,7 @@ class TestObjectStores:
 RACER = """
 import sys
 from airflow_provider_venice.exceptions import VideoTargetReserved
-from airflow_provider_venice.reservations import Owner, reserve
+from airflow_provider_venice.storage.reservations import Owner, reserve
 
 number = int(sys.argv[1])
 for line in sys.stdin:
@@ -628,7 +628,7 @@ class TestProcesses:
         target = tmp_path / "clip.mp4"
         code = (
             "import sys, time\n"
-            "from airflow_provider_venice.reservations import Owner, reserve\n"
+            "from airflow_provider_venice.storage.reservations import Owner, reserve\n"
             "from airflow_provider_venice.storage import store_video\n"
             "def receive(partial):\n"
             "    partial.write(b'half')\n"
@@ -651,7 +651,7 @@ class TestProcesses:
         target = str(tmp_path / "clip.mp4")
         code = (
             "import itertools, sys\n"
-            "from airflow_provider_venice.reservations import Owner, mark_stored, reserve\n"
+            "from airflow_provider_venice.storage.reservations import Owner, mark_stored, reserve\n"
             "for number in itertools.count():\n"
             "    owner = Owner('films', str(number), 'make')\n"
             "    reserve(sys.argv[1], owner, overwrite=True)\n"

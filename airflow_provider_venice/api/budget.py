@@ -1,4 +1,4 @@
-"""What may be spent, and what must be left: told with figures before the first charge."""
+"""What may be spent, and what must be left: checked before the first charge."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Budget:
 
         :param cost: US dollars.
         :param what: what costs that, for the message.
-        :param balance: US dollars on the account; ``None`` where Venice does not tell.
+        :param balance: US dollars on the account; ``None`` where Venice does not report it.
         :param spent: US dollars that were spent on the same before; they count for ``max_cost``.
         :raises VeniceBudgetError: with the figures, when it is above.
         """
@@ -60,7 +60,7 @@ class Budget:
             return
         if balance is None:
             raise VeniceBudgetError(
-                f"min_balance={dollars(self.min_balance)} cannot be kept, because Venice tells no balance in US "
+                f"min_balance={dollars(self.min_balance)} cannot be kept, because Venice reports no balance in US "
                 "dollars for this key; nothing was queued. Leave min_balance out",
                 quote=cost,
                 max_cost=self.max_cost,

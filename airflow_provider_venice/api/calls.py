@@ -22,7 +22,7 @@ from airflow_provider_venice.api.model import (
     VideoQuote,
     job_status,
 )
-from airflow_provider_venice.api.replies import Reply, raise_for_status
+from airflow_provider_venice.api.responses import Response, raise_for_status
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceError,
@@ -76,7 +76,7 @@ class Call(Generic[T]):
 
     method: str
     path: str = field(repr=False)
-    parse: Callable[[Reply], T] = field(repr=False)
+    parse: Callable[[Response], T] = field(repr=False)
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -103,18 +103,18 @@ class Call(Generic[T]):
         except (RecursionError, TypeError, ValueError) as error:
             raise VeniceRequestError(f"the body of {self} is not JSON: {error}") from None
 
-    def read(self, reply: Reply) -> T:
+    def read(self, response: Response) -> T:
         """
         Return the result in an answer.
 
         :raises VeniceError: always this, whatever the answer holds.
         """
         try:
-            return self.parse(reply)
+            return self.parse(response)
         except VeniceError:
             raise
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-            raise reply.unreadable(f"has an unexpected form ({type(error).__name__})") from None
+            raise response.unreadable(f"has an unexpected form ({type(error).__name__})") from None
 
     def __str__(self) -> str:
         return f"{self.method} {'the private link' if self.is_link else self.path}"
@@ -127,11 +127,11 @@ def quote(body: Mapping[str, Any]) -> Call[VideoQuote]:
     :param body: what prices it, with its media as URLs or data URLs.
     """
 
-    def parse(reply: Reply) -> VideoQuote:
-        cost = _money(reply.json().get("quote"))
+    def parse(response: Response) -> VideoQuote:
+        cost = _money(response.json().get("quote"))
         if cost is None:
-            raise reply.unreadable("has no price in 'quote'")
-        return VideoQuote(estimated_cost=cost, model=body["model"], balance=_balance(reply))
+            raise response.unreadable("has no price in 'quote'")
+        return VideoQuote(estimated_cost=cost, model=body["model"], balance=_balance(response))
 
     return Call("POST", "/video/quote", parse, body=body)
 
@@ -143,19 +143,19 @@ def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
     :param body: the request's body, with its media as URLs or data URLs.
     """
 
-    def parse(reply: Reply) -> VideoJob:
-        payload = reply.json()
+    def parse(response: Response) -> VideoJob:
+        payload = response.json()
         queue_id = payload.get("queue_id")
         if not isinstance(queue_id, str) or not queue_id.strip():
-            raise reply.unreadable("has no 'queue_id'")
+            raise response.unreadable("has no 'queue_id'")
         # The clip is charged, and this id is all that leads to it: whatever else the answer holds, nothing
         # below may raise. What cannot be read is left out.
-        model, balance = payload.get("model"), _balance(reply)
+        model, balance = payload.get("model"), _balance(response)
         return VideoJob(
             model=model if isinstance(model, str) and model.strip() else str(body.get("model")),
             queue_id=queue_id,
             download_url=_link(payload.get("download_url")),
-            queued_at=reply.head.received_at,
+            queued_at=response.head.received_at,
             balance_before=None if balance is None else float(balance),
         )
 
@@ -163,26 +163,26 @@ def queue(body: Mapping[str, Any]) -> Call[VideoJob]:
 
 
 def retrieve(job: VideoJob) -> Call[VideoJob]:
-    """Look at a job; a finished one answers with the video itself, which a look leaves unread."""
+    """Poll a job; a finished one answers with the video itself, which a poll leaves unread."""
 
-    def parse(reply: Reply) -> VideoJob:
-        if reply.body is None:
-            size = reply.head.content_length
+    def parse(response: Response) -> VideoJob:
+        if response.body is None:
+            size = response.head.content_length
             return dataclasses.replace(
                 job,
                 status="completed",
-                completed_at=job.completed_at or reply.head.received_at,
+                completed_at=job.completed_at or response.head.received_at,
                 metadata=VideoMetadata(format="mp4", file_size=size),
             )
-        _raise_for_job(reply, job)
-        payload = reply.json()
-        status = _status(reply, job)
+        _raise_for_job(response, job)
+        payload = response.json()
+        status = _status(response, job)
         return dataclasses.replace(
             job,
             status=status,
             average_execution_time=_milliseconds(payload.get("average_execution_time")),
             execution_duration=_milliseconds(payload.get("execution_duration")),
-            completed_at=(job.completed_at or reply.head.received_at) if status == "completed" else None,
+            completed_at=(job.completed_at or response.head.received_at) if status == "completed" else None,
         )
 
     return Call("POST", "/video/retrieve", parse, body=_identity(job), budget="retrieve", media=True)
@@ -195,15 +195,15 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
     :param start: bytes that are already here; only a private link can go on from there.
     """
 
-    def parse(reply: Reply) -> None:
-        _raise_for_job(reply, job)
+    def parse(response: Response) -> None:
+        _raise_for_job(response, job)
         if link is None:
-            status = _status(reply, job)
+            status = _status(response, job)
             if status == "completed" and job.model.endswith("-private"):
                 raise VideoGenerationError(
                     f"{job} is private, and its download_url came only once, in the answer to its submission: "
                     "pass the job as the queue task returned it",
-                    reply.head.status,
+                    response.head.status,
                     model=job.model,
                     queue_id=job.queue_id,
                 )
@@ -214,7 +214,7 @@ def download(job: VideoJob, *, start: int = 0) -> Call[None]:
                     "download_url, the video comes by that link only: pass the job as the queue task returned it"
                 )
             raise VideoDownloadError(f"{job} is not finished ({status}); wait for it first")
-        raise reply.unreadable("is not a video")
+        raise response.unreadable("is not a video")
 
     link = job.download_url
     if link is None:
@@ -231,16 +231,16 @@ def delete_media(job: VideoJob) -> Call[bool | None]:
     the id: by the vendor's agent skills of October 2026 it knows none that a submission has returned.
     """
 
-    def parse(reply: Reply) -> bool | None:
-        if _says_nothing(reply, job):
-            raise reply.unreadable("is not from the API")
-        if reply.head.status in (404, 410):
+    def parse(response: Response) -> bool | None:
+        if _says_nothing(response, job):
+            raise response.unreadable("is not from the API")
+        if response.head.status in (404, 410):
             return False
         if job.download_url is not None:
-            raise_for_status(reply)
+            raise_for_status(response)
             return True
         try:
-            return reply.json().get("success") is True
+            return response.json().get("success") is True
         except VeniceAPIError as error:
             if _is_unknown(error):
                 return None
@@ -258,15 +258,15 @@ def retrieve_and_delete(job: VideoJob) -> Call[bool]:
     The result is ``True`` where the answer is the video, and ``False`` where Venice had nothing to deliver.
     """
 
-    def parse(reply: Reply) -> bool:
-        if reply.body is None:
+    def parse(response: Response) -> bool:
+        if response.body is None:
             return True
-        if _says_nothing(reply, job):
-            raise reply.unreadable("is not from the API")
-        if reply.head.status in (404, 410):
+        if _says_nothing(response, job):
+            raise response.unreadable("is not from the API")
+        if response.head.status in (404, 410):
             return False
         try:
-            reply.json()
+            response.json()
         except VeniceAPIError as error:
             if not _is_unknown(error):
                 raise
@@ -283,10 +283,10 @@ def list_models(kind: str = "video") -> Call[list[VideoModel]]:
     :param kind: ``video``, ``image``, …, as the API's ``type``.
     """
 
-    def parse(reply: Reply) -> list[VideoModel]:
-        entries = reply.json(not_found=_WRONG_BASE).get("data")
+    def parse(response: Response) -> list[VideoModel]:
+        entries = response.json(not_found=_WRONG_BASE).get("data")
         if not isinstance(entries, list):
-            raise reply.unreadable("has no list of models in 'data'")
+            raise response.unreadable("has no list of models in 'data'")
         models = []
         for entry in entries:
             # One that cannot be read must not hide the others.
@@ -300,10 +300,10 @@ def list_models(kind: str = "video") -> Call[list[VideoModel]]:
 def rate_limits() -> Call[dict[str, Any]]:
     """Read the key's tier, balances and limits per model: the cheap call that proves a key."""
 
-    def parse(reply: Reply) -> dict[str, Any]:
-        data = reply.json(not_found=_WRONG_BASE).get("data")
+    def parse(response: Response) -> dict[str, Any]:
+        data = response.json(not_found=_WRONG_BASE).get("data")
         if not isinstance(data, dict):
-            raise reply.unreadable("has no 'data'")
+            raise response.unreadable("has no 'data'")
         return data
 
     return Call("GET", "/api_keys/rate_limits", parse)
@@ -312,10 +312,10 @@ def rate_limits() -> Call[dict[str, Any]]:
 def balance() -> Call[dict[str, Any]]:
     """Read the account's balance."""
 
-    def parse(reply: Reply) -> dict[str, Any]:
-        payload = reply.json(not_found=_WRONG_BASE)
+    def parse(response: Response) -> dict[str, Any]:
+        payload = response.json(not_found=_WRONG_BASE)
         if not isinstance(payload.get("balances"), dict):
-            raise reply.unreadable("has no 'balances'")
+            raise response.unreadable("has no 'balances'")
         return dict(payload)
 
     return Call("GET", "/billing/balance", parse)
@@ -324,12 +324,12 @@ def balance() -> Call[dict[str, Any]]:
 def generate_image(body: Mapping[str, Any]) -> Call[GeneratedImage]:
     """Generate one image. Charged when it answers, so it is never sent again on its own."""
 
-    def parse(reply: Reply) -> GeneratedImage:
-        images = reply.json().get("images")
+    def parse(response: Response) -> GeneratedImage:
+        images = response.json().get("images")
         try:
             data = base64.b64decode(images[0], validate=True)  # type: ignore[index]
         except (TypeError, LookupError, binascii.Error):
-            raise reply.unreadable("has no image in 'images'") from None
+            raise response.unreadable("has no image in 'images'") from None
         return GeneratedImage(data=data, media_type=f"image/{body.get('format', 'webp')}")
 
     return Call("POST", "/image/generate", parse, body=body, replayable=False, max_bytes=MAX_IMAGE_REPLY_BYTES)
@@ -340,48 +340,50 @@ def _identity(job: VideoJob) -> dict[str, Any]:
     return {"model": job.model, "queue_id": job.queue_id}
 
 
-def _status(reply: Reply, job: VideoJob) -> JobStatus:
+def _status(response: Response, job: VideoJob) -> JobStatus:
     """
     Return the status in an answer about a job.
 
     :raises VideoGenerationError: when it says that the job has failed.
     :raises VeniceResponseError: when there is none, or one that is not known.
     """
-    payload = reply.json()
+    payload = response.json()
     status = job_status(payload.get("status"))
     if status is None:
-        raise reply.unreadable("has no known 'status'")
+        raise response.unreadable("has no known 'status'")
     if status == "failed":
         reason = str(payload.get("error") or "without a reason")
-        raise VideoGenerationError(f"{job} failed: {reason}", reply.head.status, model=job.model, queue_id=job.queue_id)
+        raise VideoGenerationError(
+            f"{job} failed: {reason}", response.head.status, model=job.model, queue_id=job.queue_id
+        )
     return status
 
 
-def _says_nothing(reply: Reply, job: VideoJob) -> bool:
+def _says_nothing(response: Response, job: VideoJob) -> bool:
     """
-    Whether an answer of 4xx comes from a proxy or a CDN in front of the API, and tells nothing of the job.
+    Whether an answer of 4xx comes from a proxy or a CDN in front of the API, and says nothing about the job.
 
     A link's 410 is believed by its status: where it leads, no API answers.
     """
-    status = reply.head.status
-    if not 400 <= status < 500 or status in (408, 429) or reply.is_api_error:
+    status = response.head.status
+    if not 400 <= status < 500 or status in (408, 429) or response.is_api_error:
         return False
     return job.download_url is None or status != 410
 
 
-def _raise_for_job(reply: Reply, job: VideoJob) -> None:
-    status = reply.head.status
-    if _says_nothing(reply, job):
-        raise reply.unreadable(f"is not from the API and tells nothing of {job}")
-    age = None if job.queued_at is None else abs(reply.head.received_at - job.queued_at)
+def _raise_for_job(response: Response, job: VideoJob) -> None:
+    status = response.head.status
+    if _says_nothing(response, job):
+        raise response.unreadable(f"is not from the API and says nothing about {job}")
+    age = None if job.queued_at is None else abs(response.head.received_at - job.queued_at)
     if status not in _JOB_ENDED:
-        raise_for_status(reply, about=job)
+        raise_for_status(response, about=job)
         return
     try:
-        raise_for_status(reply, VideoGenerationError, about=job, model=job.model, queue_id=job.queue_id)
+        raise_for_status(response, VideoGenerationError, about=job, model=job.model, queue_id=job.queue_id)
     except VideoGenerationError as error:
         if age is not None and age < _LAG and (status == 404 or _is_unknown(error)):
-            raise reply.unreadable(
+            raise response.unreadable(
                 f"comes {age:.0f} s after the submission of {job}, which may not be known everywhere yet"
             ) from None
         raise
@@ -401,9 +403,9 @@ def _link(value: Any) -> str | None:
         return None
 
 
-def _balance(reply: Reply) -> Decimal | None:
+def _balance(response: Response) -> Decimal | None:
     """US dollars on the account before this request."""
-    return _money(reply.head.headers.get("x-venice-balance-usd"))
+    return _money(response.head.headers.get("x-venice-balance-usd"))
 
 
 def _money(value: Any) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""Whether a model's published constraints admit a request, told before any money is spent."""
+"""Whether a model's published constraints admit a request, checked before any money is spent."""
 
 from __future__ import annotations
 

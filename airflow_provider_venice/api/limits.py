@@ -111,7 +111,7 @@ class Pace:
 
     All times are seconds on one clock that is never set; :meth:`observe` converts.
 
-    :param limit: requests per window, until the server tells.
+    :param limit: requests per window, until the server reports one.
     :param window: seconds that a window has at most. Where the resets say that it is shorter, they are believed.
     :param burst: how many times faster than evenly requests may go while nothing of the window is used; ``math.inf``
         to send them as they come.
@@ -120,8 +120,8 @@ class Pace:
     def __init__(self, limit: int, window: float = 60.0, *, burst: float = 1.0) -> None:
         self._limit = limit
         self.window = window
-        #: Seconds that the server's window has, as far as its resets tell.
-        self._told_length = math.inf
+        #: Seconds that the server's window has, as far as its resets show.
+        self._known_length = math.inf
         self._burst = burst
         self._in_flight = 0
         #: When each request of the last window was sent.
@@ -130,7 +130,7 @@ class Pace:
         self._remaining: int | None = None
         self._used = 0
         self._observed_at = self._began_at = self._resets_at = -math.inf
-        #: The reset that was told first of this window. Whether the window did not begin anew when it had come, as a
+        #: The reset that was reported first in this window. Whether the window did not begin anew at that time, as a
         #: sliding one does not; and whether the reset was put off before, as that of a token bucket is.
         self._first_reset = -math.inf
         self._slides = self._refills = False
@@ -142,7 +142,7 @@ class Pace:
     @property
     def _length(self) -> float:
         """Seconds that a window is taken to have."""
-        return min(self.window, self._told_length)
+        return min(self.window, self._known_length)
 
     @property
     def _reserve(self) -> int:
@@ -202,7 +202,7 @@ class Pace:
             used = self._used * max(0.0, 2 - age)
         return max(used, len(self._sent)) / (self._limit - self._reserve)
 
-    def take(self, now: float) -> None:
+    def acquire(self, now: float) -> None:
         """Note that a request is sent."""
         self._sent.append(now)
         self._in_flight += 1
@@ -219,7 +219,7 @@ class Pace:
         count = min(requests, (self._limit - self._reserve) // 2)
         self._sent.extend(last + spacing * number for number in range(1, count + 1))
 
-    def done(self) -> None:
+    def release(self) -> None:
         """Note that a request was answered, failed, or was not sent after all."""
         self._in_flight -= 1
 
@@ -251,8 +251,8 @@ class Pace:
             # close as this is that of a token bucket, where one token is missing. An answer takes a while, so that a
             # window is believed to be much shorter than documented, not a little.
             length = left if left >= self.window / 20 else left * self._limit
-            self._told_length = length if self.window / 20 <= length <= self.window / 2 else math.inf
-        self._told_length = max(self._told_length, left)
+            self._known_length = length if self.window / 20 <= length <= self.window / 2 else math.inf
+        self._known_length = max(self._known_length, left)
         began_at = resets_at - self._length
         if began_at > self._observed_at and used <= self._limit / 2:
             # Only a fixed window begins after a request that it does not count, and with little used.
@@ -268,7 +268,7 @@ class Pace:
         self._observed_at, self._began_at, self._resets_at = now, began_at, resets_at
 
     def _reopens_at(self, missing: int) -> float:
-        """Return when so many requests more are left, of which the last answer told too few."""
+        """Return when so many requests more are left, of which the last answer reported too few."""
         if self._refills:
             # The reset is the time at which all tokens are back; they come one by one.
             return min(self._resets_at, self._observed_at + missing * self._length / self._limit)

@@ -92,7 +92,7 @@ def sniff(head: bytes) -> str | None:
     """
     Return the MIME type that the bytes themselves show, ``None`` where they show none.
 
-    :param head: the beginning of a file; 4096 bytes tell all types but those of zipped documents.
+    :param head: the beginning of a file; 4096 bytes show all types but those of zipped documents.
     """
     for magic, kind in _MAGIC:
         if head.startswith(magic):

@@ -65,7 +65,7 @@ class VideoQuote(PlainObject):
 
     :param estimated_cost: US dollars.
     :param currency: always ``"USD"``.
-    :param balance: US dollars on the account when it was asked, where Venice told.
+    :param balance: US dollars on the account when it was asked, where Venice reported it.
     :param model: the model that was asked for.
     """
 
@@ -105,7 +105,7 @@ class VideoJob(PlainObject):
     :param metadata: what is known of the clip.
     :param request: what was asked for, media by name or size only.
     :param estimated_cost: the quoted US dollars, where somebody asked.
-    :param balance_before: US dollars on the account before the charge, where Venice told.
+    :param balance_before: US dollars on the account before the charge, where Venice reported it.
     :param labels: values of the user's own that the request carried; never sent.
     :param encrypted_url: ``download_url`` as it may be stored; the hook sets it.
     """
@@ -164,7 +164,7 @@ class VideoJob(PlainObject):
         return f"video job {self.queue_id} ({self.model})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is set, as plain JSON. It holds ``download_url`` as it is: seal it before storing."""
+        """Return what is set, as plain JSON. It holds ``download_url`` as it is: encrypt_link it before storing."""
         values = dataclasses.asdict(self)
         return {name: values[name] for name in _JOB_FIELDS if values[name] is not None}
 
@@ -181,7 +181,7 @@ class VideoJob(PlainObject):
     def how_to_collect(self) -> str:
         """What an error says when it leaves a paid clip behind."""
         return (
-            "The clip is paid for and goes on at Venice: while Venice keeps it, wait for it with VeniceVideoSensor "
+            "The clip is paid for, and Venice keeps it for a limited time: wait for it with VeniceVideoSensor "
             "and fetch it with VeniceDownloadVideoOperator, "
             f"job={{'model': {self.model!r}, 'queue_id': {self.queue_id!r}}}"
         )
@@ -351,5 +351,5 @@ class VideoModel(PlainObject):
 
     @property
     def is_upscaler(self) -> bool:
-        """Whether the model takes a clip and a factor in place of a prompt; told by its id."""
+        """Whether the model takes a clip and a factor in place of a prompt, as its id says."""
         return "upscale" in self.id

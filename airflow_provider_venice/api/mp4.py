@@ -1,4 +1,4 @@
-"""Whether a file is a whole MP4, and what it holds, told from its boxes (ISO/IEC 14496-12)."""
+"""Whether a file is a whole MP4, and what it holds, read from its boxes (ISO/IEC 14496-12)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def read_metadata(file: BinaryIO, *, expected_size: int | None = None) -> VideoM
         raise VideoDownloadError("the file is empty")
     _check_start(file)
     if expected_size is not None and size != expected_size:
-        problem = "is cut after" if size < expected_size else "goes on after its announced end: it has"
+        problem = "is cut after" if size < expected_size else "continues after its announced end: it has"
         raise VideoDownloadError(f"the file {problem} {size} of {expected_size} bytes")
     boxes = list(_boxes(file, None, size))
     moovs = [box for box in boxes if box.kind == b"moov"]
@@ -138,7 +138,7 @@ def _read_header(file: BinaryIO, position: int, end: int, *, at_top: bool) -> _B
 
 
 def _check_media(boxes: list[_Box], tracks: list[_Track], size: int) -> _Track:
-    """Return the video track, if all the media that the tables speak of lies in the file."""
+    """Return the video track, if all the media that the tables name is in the file."""
     videos = [track for track in tracks if track.is_video]
     if not videos:
         raise VideoDownloadError("the file has no video track")
@@ -150,7 +150,7 @@ def _check_media(boxes: list[_Box], tracks: list[_Track], size: int) -> _Track:
         raise VideoDownloadError("the video track has no frames")
     last = max(track.last_chunk for track in tracks)
     if last >= size:
-        raise VideoDownloadError(f"the file is cut after {size} bytes: its media goes on at byte {last}")
+        raise VideoDownloadError(f"the file is cut after {size} bytes: its media continues at byte {last}")
     needed = sum(track.sample_bytes for track in tracks)
     held = sum(box.end - box.body for box in media if box.kind == b"mdat")
     if media[-1].open_ended and held < needed:

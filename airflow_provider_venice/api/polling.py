@@ -1,4 +1,4 @@
-"""When a job is next worth a look, and when to give up. Arithmetic only; the caller has the clock."""
+"""When to poll a job next, and when to give up. Arithmetic only; the caller has the clock."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from airflow_provider_venice.exceptions import (
     VideoTimeoutError,
 )
 
-#: Seconds between looks while nothing is known of a model's run time.
+#: Seconds between polls while nothing is known of a model's run time.
 _BLIND_STEP = 5.0
-#: Shortest pause between two looks, in seconds, should the server tell run times that are none.
+#: Shortest pause between two polls, in seconds, where the run times that the server reports cannot be right.
 _SHORTEST_STEP = 0.05
-#: Longest pause between two looks, in seconds: a user who reads the log wants to see life, and the server's
+#: Longest pause between two polls, in seconds: a user who reads the log wants to see progress, and the server's
 #: average may be wrong.
 _LONGEST_STEP = 60.0
 #: Seconds until the poll that confirms the end of a job, and until the one after the key was refused: a connection
@@ -62,7 +62,7 @@ def seconds(name: str, value: Any) -> float:
     return float(number)
 
 
-def next_look(elapsed: float, run_times: RunTimes, worthwhile: float = ALONE) -> float:
+def next_poll(elapsed: float, run_times: RunTimes, min_lateness: float = ALONE) -> float:
     """
     Return the seconds until the next poll of a job that was just seen running.
 
@@ -70,17 +70,17 @@ def next_look(elapsed: float, run_times: RunTimes, worthwhile: float = ALONE) ->
 
     :param elapsed: seconds that the job has been running.
     :param run_times: what is known of its model.
-    :param worthwhile: for how long the job must be expected to have been finished, as a share of the median run time.
+    :param min_lateness: for how long the job must be expected to have been finished, as a share of the median run time.
     """
     median = run_times.median
     if median is None:
         return min(_LONGEST_STEP / 2, max(_BLIND_STEP, elapsed / 10))
-    pause = run_times.worthwhile(elapsed, worthwhile * median) - elapsed
+    pause = run_times.time_of_lateness(elapsed, min_lateness * median) - elapsed
     return min(_LONGEST_STEP, max(_SHORTEST_STEP, min(_FLOOR, _FLOOR_SHARE * median), pause))
 
 
 @dataclass
-class ModelPolls:
+class ModelState:
     """
     What the waits for jobs of one model share.
 
@@ -141,17 +141,17 @@ def refuses_key(error: VeniceError) -> bool:
     return isinstance(error, VeniceAPIError) and error.status_code in (401, 403)
 
 
-class Watch:
+class PollSchedule:
     """
-    One job under observation: what was seen of it decides the next look, or the end of patience.
+    When to poll one job: what the last polls returned decides when the next one is due, or that the time is up.
 
     :param job: the job.
     :param deadline: time after which to give up; ``None`` for never.
     :param queued_at: when the job was submitted; ``None`` to go by ``job.queued_at``.
-    :param poll_interval: fewest seconds between two looks; ``None`` to go by the model's run times.
-    :param longest_backoff: most seconds between two looks that fail.
+    :param poll_interval: fewest seconds between two polls; ``None`` to go by the model's run times.
+    :param longest_backoff: most seconds between two polls that fail.
     :param model: what is known of its model; who watches several jobs shares it among them.
-    :param worthwhile: for how long the job must be expected to have been finished to be polled, as a share of the
+    :param min_lateness: for how long the job must be expected to have been finished to be polled, as a share of the
         median run time.
 
     The times that are given to it are all on one clock, epoch seconds or not; it should be one that is never set.
@@ -165,14 +165,14 @@ class Watch:
         queued_at: float | None = None,
         poll_interval: float | None = None,
         longest_backoff: float = 60.0,
-        model: ModelPolls | None = None,
-        worthwhile: float = ALONE,
+        model: ModelState | None = None,
+        min_lateness: float = ALONE,
     ) -> None:
         self.job = job
         self.deadline = deadline
-        self._model = ModelPolls() if model is None else model
+        self._model = ModelState() if model is None else model
         self.run_times = self._model.run_times
-        self._worthwhile = worthwhile
+        self._min_lateness = min_lateness
         self._floor = poll_interval or 0.0
         self._longest_backoff = longest_backoff
         self._failures = 0
@@ -186,7 +186,7 @@ class Watch:
         #: The same, where it is likely that the next one fails, too.
         self._suspect_since = -math.inf
 
-    def first_look(self, now: float, chance: float) -> float:
+    def first_poll(self, now: float, chance: float) -> float:
         """
         Return the seconds until the first poll: none, unless the model's run times are known already.
 
@@ -225,8 +225,8 @@ class Watch:
         room = math.pow(max(_LAST_ROOM, 1 - usage), _SCARCITY)
         median = self.run_times.median
         if median is None:
-            return self._worthwhile * _ASSUMED_MEDIAN / room
-        scarce = self._worthwhile * median / room
+            return self._min_lateness * _ASSUMED_MEDIAN / room
+        scarce = self._min_lateness * median / room
         # As late as a job of this model is found when all that wait are polled by turns.
         return max(scarce, self.run_times.lateness(median, max(0.0, median - interval)))
 
@@ -237,21 +237,21 @@ class Watch:
 
     def ended(self, job: VideoJob, now: float) -> None:
         """
-        Take in a look that found the job completed: its run time tells of its model.
+        Take in a poll that found the job completed: its run time says something of its model.
 
-        :param job: what the look returned.
+        :param job: what the poll returned.
         :param now: the time.
         """
         self.job = job
         self._model.succeed(now)
         if self._seen_at is not None:
-            self.run_times.saw(self._running_at, self._elapsed(now))
+            self.run_times.observe(self._running_at, self._elapsed(now))
 
-    def saw(self, job: VideoJob, now: float, chance: float) -> float:
+    def on_running(self, job: VideoJob, now: float, chance: float) -> float:
         """
-        Take in a look that found the job running; return the seconds until the next.
+        Take in a poll that found the job running; return the seconds until the next.
 
-        :param job: what the look returned.
+        :param job: what the poll returned.
         :param now: the time.
         :param chance: a random number from 0 to 1; jobs that were queued together part.
         :raises VideoTimeoutError: when the deadline has passed.
@@ -262,7 +262,9 @@ class Watch:
         self._confirmation.on_answer()
         self._running_at = (job.execution_duration or 0.0) / 1000
         self._seen_at = now
-        self.run_times.told(None if job.average_execution_time is None else job.average_execution_time / 1000)
+        self.run_times.observe_average(
+            None if job.average_execution_time is None else job.average_execution_time / 1000
+        )
         return self._until_deadline(max(self._pause(self._running_at, chance), self._floor), now)
 
     def on_error(self, error: VeniceError, now: float, chance: float) -> float:
@@ -295,7 +297,7 @@ class Watch:
         # One second at least: full jitter may draw zero, and a broken server needs no hurry.
         return self._until_deadline(max(1.0, pause, self._floor), now)
 
-    def news(self) -> str | None:
+    def progress_message(self) -> str | None:
         """Return a line about the job's progress, when it differs enough from the last one."""
         progress = self.job.progress
         # Ten percent below zero: the first figure is news after a line without one.
@@ -314,7 +316,7 @@ class Watch:
         return self._running_at + max(0.0, now - (self._seen_at or 0.0))
 
     def _pause(self, elapsed: float, chance: float) -> float:
-        return next_look(elapsed, self.run_times, self._worthwhile) * (0.9 + 0.2 * chance)
+        return next_poll(elapsed, self.run_times, self._min_lateness) * (0.9 + 0.2 * chance)
 
     def _until_deadline(self, pause: float, now: float) -> float:
         if self.deadline is not None and now >= self.deadline:

@@ -224,7 +224,7 @@ def set_apart(row: Mapping[Any, Any], label_fields: Collection[str], ignore_fiel
     return {**kept, "labels": {**labels, **(own if isinstance(own, Mapping) else {})}}
 
 
-#: Arguments of the operators that may be looked for in a row, and how each clip gets its own.
+#: Arguments of the operators that a user may put into a row, and how each clip gets its own.
 _TASK_ARGUMENTS = {
     "output_path": "; give the task a list of paths or one with {index}, or map it with expand_kwargs(rows)",
     **dict.fromkeys(

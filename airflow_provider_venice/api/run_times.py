@@ -1,4 +1,4 @@
-"""How long a model's jobs take, as far as is known: what a look at one of them is worth."""
+"""How long a model's jobs take, as far as is known: what a poll of one of them is worth."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunTimes:
         """Seconds within which half of the jobs end; ``None`` while nothing is known."""
         return None if self._normal is None else math.exp(self._normal.mean)
 
-    def told(self, average: float | None) -> None:
+    def observe_average(self, average: float | None) -> None:
         """
         Take in the vendor's average.
 
@@ -48,9 +48,9 @@ class RunTimes:
             self._average = average
             self._fit()
 
-    def saw(self, after: float, before: float) -> None:
+    def observe(self, after: float, before: float) -> None:
         """
-        Take in a job that has ended between two looks.
+        Take in a job that has ended between two polls.
 
         :param after: seconds since its beginning at which it was seen running; 0 where it never was.
         :param before: seconds since its beginning at which it was seen completed.
@@ -58,7 +58,7 @@ class RunTimes:
         if self._normal is None or not 0 <= after < before < 1e9:
             return
         # What the run time is expected to be, given these bounds: one step of expectation and maximization,
-        # as for any interval-censored sample. The middle would be wrong for jobs that are looked at late.
+        # as for any interval-censored sample. The middle would be wrong for jobs that are polled late.
         mean, sigma = self._normal.mean, self._normal.stdev
         low = (math.log(after) - mean) / sigma if after > 0 else -math.inf
         high = (math.log(before) - mean) / sigma
@@ -88,7 +88,7 @@ class RunTimes:
         ended = elapsed * (self._ended(elapsed) - self._ended(running_at))
         return max(0.0, (ended - self._spent(elapsed) + self._spent(running_at)) / alive)
 
-    def worthwhile(self, running_at: float, lateness: float) -> float:
+    def time_of_lateness(self, running_at: float, lateness: float) -> float:
         """
         Return the seconds since its beginning at which a job is expected to have been finished for so long.
 

@@ -15,14 +15,14 @@ from decimal import Decimal
 from types import FrameType
 from typing import Any
 
-from airflow_provider_venice import path_text
 from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
 from airflow_provider_venice.api.values import is_unset
 from airflow_provider_venice.exceptions import VeniceRequestError
-from airflow_provider_venice.generation.findings import Findings
+from airflow_provider_venice.generation.request_errors import RequestErrors
 from airflow_provider_venice.hooks.failures import InvalidArgument
+from airflow_provider_venice.storage import path_text
 
 #: What begins a template.
 _TEMPLATE = ("{{", "{%", "{#")
@@ -198,11 +198,11 @@ def check_request(
     """
     is_list = isinstance(request, (list, tuple))
     requests = list(request) if is_list else [request]
-    findings = Findings(requests, is_list=is_list)
+    problems = RequestErrors(requests, is_list=is_list)
     for position, one in enumerate(requests):
-        with findings.about(position):
+        with problems.about(position):
             _check_one(set_apart(one), fields, is_complete=is_complete)
-    findings.raise_all()
+    problems.raise_all()
 
 
 def _check_one(request: Any, fields: Mapping[str, Any], *, is_complete: bool) -> None:

@@ -9,17 +9,19 @@ from airflow_provider_venice.api import constraints
 from airflow_provider_venice.api.fingerprint import fingerprint
 from airflow_provider_venice.exceptions import VeniceRequestError
 from airflow_provider_venice.generation.clips import Clip
-from airflow_provider_venice.generation.findings import Findings
+from airflow_provider_venice.generation.request_errors import RequestErrors
 
 if TYPE_CHECKING:
-    from airflow_provider_venice.generation.terms import Terms
+    from airflow_provider_venice.generation.options import RunOptions
     from airflow_provider_venice.hooks.venice import VeniceHook
 
 #: Most pairs of equal requests that the log names.
 _MOST_PAIRS = 10
 
 
-def check_requests(clips: Sequence[Clip], terms: Terms, hook: VeniceHook, findings: Findings, log: Any) -> None:
+def check_requests(
+    clips: Sequence[Clip], options: RunOptions, hook: VeniceHook, problems: RequestErrors, log: Any
+) -> None:
     """
     Check all that can be known of requests without Venice's prices: fields, constraints, media and targets.
 
@@ -28,31 +30,31 @@ def check_requests(clips: Sequence[Clip], terms: Terms, hook: VeniceHook, findin
     :param clips: those that are to be bought.
     """
     for clip in clips:
-        with findings.about(clip.submission.position):
+        with problems.about(clip.submission.position):
             clip.request = clip.submission.request
-    if terms.validate:
-        _check_constraints([clip for clip in clips if clip.request is not None], hook, findings, log)
-    if not terms.is_list:
+    if options.validate:
+        _check_constraints([clip for clip in clips if clip.request is not None], hook, problems, log)
+    if not options.is_list:
         # Of a single one, the media are read right before it is submitted, and the target is reserved.
         return
     for clip in clips:
-        if clip.request is not None and not findings.has(clip.submission.position):
-            with findings.about(clip.submission.position):
+        if clip.request is not None and not problems.has(clip.submission.position):
+            with problems.about(clip.submission.position):
                 # Reads the media, one request after the other, and holds none of them.
                 hook.prepare(clip.request)
-    if terms.delivery is not None:
-        _check_targets(clips, terms, findings)
+    if options.delivery is not None:
+        _check_targets(clips, options, problems)
     _name_equal_requests(clips, log)
 
 
-def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, findings: Findings, log: Any) -> None:
+def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, problems: RequestErrors, log: Any) -> None:
     if not clips:
         return
     models = hook.list_models()
     ending = {}
     for clip in clips:
         assert clip.request is not None
-        with findings.about(clip.submission.position):
+        with problems.about(clip.submission.position):
             model = constraints.check_request(clip.request, models)
             if model.deprecation:
                 ending[model.id] = model.deprecation
@@ -60,21 +62,21 @@ def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, findings: Findin
         log.warning("Model %s is going to end: %s", name, dict(deprecation))
 
 
-def _check_targets(clips: Sequence[Clip], terms: Terms, findings: Findings) -> None:
+def _check_targets(clips: Sequence[Clip], options: RunOptions, problems: RequestErrors) -> None:
     """Check that each target is free. Whether another task has it, its reservation says."""
     from airflow_provider_venice import storage
 
-    assert terms.delivery is not None
+    assert options.delivery is not None
     first: dict[str, Clip] = {}
     for clip in clips:
-        with findings.about(clip.submission.position):
+        with problems.about(clip.submission.position):
             same = first.setdefault(str(clip.target), clip)
             if same is not clip:
                 raise VeniceRequestError(
                     f"its output_path {str(clip.target)!r} is that of {same.submission.place} too; give each its own",
                     fields={"output_path": "stands twice"},
                 )
-            storage.check_target(clip.target, overwrite=terms.delivery.overwrite)
+            storage.check_target(clip.target, overwrite=options.delivery.overwrite)
 
 
 def _name_equal_requests(clips: Sequence[Clip], log: Any) -> None:

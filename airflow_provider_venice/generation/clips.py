@@ -24,8 +24,8 @@ from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
 if TYPE_CHECKING:
-    from airflow_provider_venice.reservations import Owner
     from airflow_provider_venice.storage import StoredVideo
+    from airflow_provider_venice.storage.reservations import Owner
 
 #: How many failures a message lists.
 _MOST_LISTED = 10
@@ -73,19 +73,19 @@ class Clip:
 
     def result(self) -> dict[str, Any]:
         """Return what the task returns of it: its file and job, or its job where the task stores none."""
-        from airflow_provider_venice.hooks.sealing import seal
+        from airflow_provider_venice.hooks.private_links import encrypt_link
 
         assert self.job is not None
-        return seal(self.job) if self.stored is None else delivered(self.stored, self.job)
+        return encrypt_link(self.job) if self.stored is None else delivered(self.stored, self.job)
 
     def outcome(self) -> dict[str, Any]:
         """Return what the XCom ``venice_results`` has of it, with its ``status``."""
-        from airflow_provider_venice.hooks.sealing import seal
+        from airflow_provider_venice.hooks.private_links import encrypt_link
 
         if self.stored is not None:
             # Its manifest may be missing.
             return {"status": "stored", **self.result(), **({} if self.error is None else {"error": str(self.error)})}
-        job = None if self.job is None else seal(self.job)
+        job = None if self.job is None else encrypt_link(self.job)
         labels = self.submission.labels if self.job is None else self.job.labels
         fate: dict[str, Any] = {"job": job, "labels": dict(labels or {})}
         if self.error is None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
-from airflow_provider_venice.generation.terms import Terms
 from airflow_provider_venice.triggers.heartbeat import latest_event, wait_text
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def defer_until_completed(
-    terms: Terms,
+    options: RunOptions,
     jobs: Sequence[VideoJob],
     deadline: float,
     progress: Progress,
@@ -38,8 +38,8 @@ def defer_until_completed(
     trigger = VeniceVideoTrigger(
         # What was asked for is in the ledger; a trigger's row and event need not carry it.
         jobs=[dataclasses.replace(job, request=None) for job in jobs],
-        venice_conn_id=terms.venice_conn_id,
-        poll_interval=terms.poll_interval,
+        venice_conn_id=options.venice_conn_id,
+        poll_interval=options.poll_interval,
         deadline=deadline,
         try_number=progress.try_number,
         hand_over_after=hand_over_after,
@@ -54,7 +54,7 @@ def defer_until_completed(
 
 
 def defer_for_rate_limit(
-    terms: Terms, admission: Admission | None, refused_until: float | None, progress: Progress, log: Any
+    options: RunOptions, admission: Admission | None, refused_until: float | None, progress: Progress, log: Any
 ) -> NoReturn:
     """
     Leave the wait for the rate limit to the triggerer; the task comes back by ``execute_in_turn``.
@@ -66,10 +66,10 @@ def defer_for_rate_limit(
     from airflow_provider_venice.triggers.rate_limit import Admission, VeniceRateLimitTrigger
 
     now = time.time()
-    waited = admission or Admission(now, now + terms.timeout)
+    waited = admission or Admission(now, now + options.timeout)
     deadline = waited.deadline
     trigger = VeniceRateLimitTrigger(
-        venice_conn_id=terms.venice_conn_id,
+        venice_conn_id=options.venice_conn_id,
         since=waited.since,
         deadline=deadline,
         refused_until=refused_until,

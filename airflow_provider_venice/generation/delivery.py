@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
-    from airflow_provider_venice.reservations import Owner
     from airflow_provider_venice.storage import StoredVideo
+    from airflow_provider_venice.storage.reservations import Owner
 
 #: Longest wait for the rate limit in a worker, in seconds, where the triggerer can wait as well: about what it costs to
 #: start another worker. And such waits in all.
@@ -40,7 +40,7 @@ _INDEX = re.compile(r"\{index(?::(0?\d+))?\}")
 
 
 @dataclass(frozen=True)
-class Patience:
+class DownloadWait:
     """
     How long a download waits in its worker for the rate limit.
 
@@ -52,7 +52,7 @@ class Patience:
     timeout: float
 
     @classmethod
-    def of(cls, *, deferrable: bool, timeout: float) -> Patience:
+    def of(cls, *, deferrable: bool, timeout: float) -> DownloadWait:
         """
         Return how long a task waits in its worker.
 
@@ -133,7 +133,8 @@ class Delivery:
         :raises VeniceRequestError: when nothing can be stored there, another task has it, or the manifest's name is
             taken.
         """
-        from airflow_provider_venice import reservations, storage
+        from airflow_provider_venice import storage
+        from airflow_provider_venice.storage import reservations
 
         storage.check_space(target)
         if self.manifest:
@@ -142,7 +143,7 @@ class Delivery:
 
     def release(self, target: Any, owner: Owner) -> None:
         """Give a target back for which nothing was bought."""
-        from airflow_provider_venice import reservations
+        from airflow_provider_venice.storage import reservations
 
         reservations.release(target, owner)
 
@@ -154,7 +155,7 @@ class Delivery:
         owner: Owner,
         ledger: Ledger,
         log: Any,
-        patience: Patience,
+        patience: DownloadWait,
     ) -> StoredVideo:
         """
         Download a clip to its target, or find it where an earlier try has put it.
@@ -166,7 +167,8 @@ class Delivery:
         :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
         :raises VeniceError: when no whole file could be stored.
         """
-        from airflow_provider_venice import reservations, storage
+        from airflow_provider_venice import storage
+        from airflow_provider_venice.storage import reservations
 
         noted = ledger.delivery(job)
         stored = None if noted is None else _already_stored(noted)
@@ -241,7 +243,7 @@ def deliver(
     *,
     log: Any,
     outlets: Iterable[Any],
-    patience: Patience,
+    patience: DownloadWait,
     wait_for_rate_limit: Callable[[VeniceRateLimitError], None],
 ) -> dict[str, Any]:
     """
@@ -255,14 +257,14 @@ def deliver(
     :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
     :raises VeniceError: when no whole file could be stored.
     """
-    from airflow_provider_venice.hooks.failures import told_how_to_collect
-    from airflow_provider_venice.hooks.sealing import unseal
+    from airflow_provider_venice.hooks.failures import log_recovery_hint
+    from airflow_provider_venice.hooks.private_links import decrypt_link
 
-    finished = unseal(job)
+    finished = decrypt_link(job)
     owner, ledger = owner_of(context, None), Ledger(context)
     (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
     try:
-        with told_how_to_collect(finished, log):
+        with log_recovery_hint(finished, log):
             try:
                 stored = delivery.store(hook, finished, target, owner, ledger, log, patience)
             except VeniceRateLimitError as error:
@@ -276,15 +278,15 @@ def deliver(
     context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None))
     record = delivery.record(context, finished, stored, owner, log)
     delivery.clean_up(hook, finished, log)
-    tell_outlets(context, outlets, record)
+    add_asset_events(context, outlets, record)
     return delivered(stored, finished)
 
 
 def delivered(stored: StoredVideo, job: VideoJob) -> dict[str, Any]:
     """Return what a task returns of a stored clip: its file, ``job`` and ``labels``."""
-    from airflow_provider_venice.hooks.sealing import seal
+    from airflow_provider_venice.hooks.private_links import encrypt_link
 
-    return {**stored.to_dict(), "job": seal(job), "labels": dict(job.labels or {})}
+    return {**stored.to_dict(), "job": encrypt_link(job), "labels": dict(job.labels or {})}
 
 
 def owner_of(context: Context, position: int | None) -> Owner:
@@ -294,7 +296,7 @@ def owner_of(context: Context, position: int | None) -> Owner:
     :param context: the task's context.
     :param position: which of the task's clips, where it makes several.
     """
-    from airflow_provider_venice.reservations import Owner
+    from airflow_provider_venice.storage.reservations import Owner
 
     ti = context["ti"]
     return Owner(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, position)
@@ -307,13 +309,13 @@ def job_entry(job: VideoJob, stored: StoredVideo | None, noted: Mapping[str, Any
     :param stored: the file, where it is stored.
     :param noted: the file that an earlier try has stored, or was about to.
     """
-    from airflow_provider_venice.hooks.sealing import seal
+    from airflow_provider_venice.hooks.private_links import encrypt_link
 
     file = noted if stored is None else stored.to_dict()
-    return {**seal(job), **({} if file is None else {"delivery": {**file, "is_stored": stored is not None}})}
+    return {**encrypt_link(job), **({} if file is None else {"delivery": {**file, "is_stored": stored is not None}})}
 
 
-def tell_outlets(context: Context, outlets: Any, record: Mapping[str, Any]) -> None:
+def add_asset_events(context: Context, outlets: Any, record: Mapping[str, Any]) -> None:
     """Put a record into the extra of the asset events of a task."""
     from airflow.sdk import Asset
 

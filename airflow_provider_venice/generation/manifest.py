@@ -18,7 +18,7 @@ from airflow_provider_venice.exceptions import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_venice.reservations import Owner
+    from airflow_provider_venice.storage.reservations import Owner
 
 
 def describe_delivery(
@@ -28,7 +28,7 @@ def describe_delivery(
     Return the record of a stored clip, as plain JSON.
 
     :param context: the task's context.
-    :param job: the job, as its last look left it.
+    :param job: the job, as the last poll saw it.
     :param video: ``path``, ``size``, ``sha256`` and ``metadata`` of the file.
     :param stored_at: when it was stored, as ISO 8601 text; now if ``None``.
     """

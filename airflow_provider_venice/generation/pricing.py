@@ -11,7 +11,7 @@ from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.model import VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError
-from airflow_provider_venice.generation.findings import Findings, is_of_one_request
+from airflow_provider_venice.generation.request_errors import RequestErrors, is_of_one_request
 
 if TYPE_CHECKING:
     from airflow_provider_venice.hooks.venice import VeniceHook
@@ -39,13 +39,13 @@ def check_budget(
 
 
 def price_requests(
-    requests: Mapping[int, VideoRequest], hook: VeniceHook, findings: Findings, *, needs_price: bool, log: Any
+    requests: Mapping[int, VideoRequest], hook: VeniceHook, problems: RequestErrors, *, needs_price: bool, log: Any
 ) -> dict[int, VideoQuote]:
     """
     Return the price of each request by its place; those that differ in nothing that prices them take one quote.
 
     :param requests: those to price, by their places.
-    :param findings: gets what Venice refuses to price, where ``needs_price``.
+    :param problems: gets what Venice refuses to price, where ``needs_price``.
     :param needs_price: whether a missing price is an error; else it is logged.
     :raises VeniceError: when no price comes, for a reason that would meet any other request as well.
     """
@@ -60,7 +60,7 @@ def price_requests(
             quotes[position] = answer
             continue
         if needs_price:
-            with findings.about(position):
+            with problems.about(position):
                 raise answer
         else:
             log.warning("%s", answer)

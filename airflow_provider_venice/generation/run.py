@@ -41,13 +41,13 @@ from airflow_provider_venice.generation.deferral import (
     defer_for_rate_limit,
     defer_until_completed,
 )
-from airflow_provider_venice.generation.delivery import SHORT_WAIT, Patience, job_entry, owner_of, tell_outlets
-from airflow_provider_venice.generation.findings import Findings, is_of_one_request
+from airflow_provider_venice.generation.delivery import SHORT_WAIT, DownloadWait, add_asset_events, job_entry, owner_of
 from airflow_provider_venice.generation.manifest import describe_delivery
+from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
+from airflow_provider_venice.generation.request_errors import RequestErrors, is_of_one_request
 from airflow_provider_venice.generation.submission import NotNoted, Submission
-from airflow_provider_venice.generation.terms import Terms
-from airflow_provider_venice.hooks.failures import TAKEN_UP, told_how_to_collect
+from airflow_provider_venice.hooks.failures import TAKEN_UP, log_recovery_hint
 from airflow_provider_venice.hooks.task_store import TryReplaced, is_replaced
 from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
 
@@ -69,7 +69,7 @@ class GenerationRun:
     """
     One run of a task that buys clips.
 
-    :param terms: what the task's arguments say.
+    :param options: what the task's arguments say.
     :param hook: talks to Venice.
     :param context: the task's context.
     :param log: the task's log.
@@ -80,7 +80,7 @@ class GenerationRun:
 
     def __init__(
         self,
-        terms: Terms,
+        options: RunOptions,
         hook: VeniceHook,
         context: Context,
         *,
@@ -89,7 +89,7 @@ class GenerationRun:
         is_one_of_many: Callable[[], bool] = lambda: False,
         admission: Admission | None = None,
     ) -> None:
-        self._terms = terms
+        self._options = options
         self._hook = hook
         self._context = context
         self._log = log
@@ -125,22 +125,22 @@ class GenerationRun:
         self._take_up(announce=event is None and self._admission is None)
         self._store([clip for clip in self._clips if clip.is_finished])
         self._buy_missing()
-        if self._terms.wait:
+        if self._options.wait:
             self._await_rest()
         return self._results()
 
     def _make_clips(self) -> list[Clip]:
-        terms = self._terms
-        count = len(terms.requests)
+        options = self._options
+        count = len(options.requests)
         targets = [None] * count
-        if terms.delivery is not None:
+        if options.delivery is not None:
             map_index = self._context["ti"].map_index
-            targets = terms.delivery.targets(count, is_list=terms.is_list, map_index=map_index)
+            targets = options.delivery.targets(count, is_list=options.is_list, map_index=map_index)
         return [
             Clip(
                 position,
-                Submission(terms, self._hook, self._context, position, self._log),
-                owner_of(self._context, position if terms.is_list else None),
+                Submission(options, self._hook, self._context, position, self._log),
+                owner_of(self._context, position if options.is_list else None),
                 target,
             )
             for position, target in enumerate(targets)
@@ -182,7 +182,7 @@ class GenerationRun:
                 clip.job = clip.submission.take_up(announce=announce)
             except VeniceError as error:
                 clip.error = error
-            if clip.job is not None and self._terms.delivery is not None:
+            if clip.job is not None and self._options.delivery is not None:
                 clip.noted = clip.submission.ledger.delivery(clip.job)
                 # One that was delivered may be deleted at the vendor by now, and has nothing to wait for.
                 clip.is_finished = clip.noted is not None
@@ -193,7 +193,7 @@ class GenerationRun:
         from airflow_provider_venice.storage import StoredVideo
 
         stored = self._progress.stored.get(str(clip.position))
-        if stored is None or clip.noted is None or clip.job is None or self._terms.delivery is None:
+        if stored is None or clip.noted is None or clip.job is None or self._options.delivery is None:
             return
         clip.job = dataclasses.replace(clip.job, status="completed", completed_at=stored["completed_at"])
         clip.stored = StoredVideo.of(clip.noted)
@@ -216,7 +216,7 @@ class GenerationRun:
             if (clip.position in ended or not positions) and not self._progress.has(clip.position)
         ]
         running = running_jobs(event)
-        if self._terms.is_list:
+        if self._options.is_list:
             ti = self._context["ti"]
             # Without an index, Airflow returns those of all mapped task instances.
             self._shown = ti.xcom_pull(key=JOB_KEY, map_indexes=-1 if ti.map_index is None else ti.map_index) or []
@@ -234,7 +234,7 @@ class GenerationRun:
         event: Mapping[str, Any],
     ) -> None:
         """Take in what the trigger has found of the jobs of these clips."""
-        from airflow_provider_venice.hooks.sealing import unseal
+        from airflow_provider_venice.hooks.private_links import decrypt_link
 
         unmatched = dict(outcomes)
         for clip in clips:
@@ -242,7 +242,7 @@ class GenerationRun:
             if polled is None or clip.job is None:
                 continue
             if error is None:
-                clip.job, clip.is_finished = dataclasses.replace(unseal(polled), request=clip.job.request), True
+                clip.job, clip.is_finished = dataclasses.replace(decrypt_link(polled), request=clip.job.request), True
             elif not clip.is_finished:
                 self._fail(clip, error)
                 failure = next(one for one in event["failures"] if one["queue_id"] == polled.queue_id)
@@ -264,7 +264,7 @@ class GenerationRun:
                 entries[clip.job.queue_id] = job_entry(clip.job, clip.stored, clip.noted)
         shown = list(entries.values())
         if shown:
-            self._context["ti"].xcom_push(key=JOB_KEY, value=shown if self._terms.is_list else shown[0])
+            self._context["ti"].xcom_push(key=JOB_KEY, value=shown if self._options.is_list else shown[0])
 
     # Buying
 
@@ -301,52 +301,52 @@ class GenerationRun:
 
     def _check(self, clips: Sequence[Clip]) -> list[Decimal | None]:
         """Return the prices of the requests, all of them checked, before the first is bought."""
-        findings = Findings(self._terms.requests, is_list=self._terms.is_list)
-        check_requests(clips, self._terms, self._hook, findings, self._log)
+        problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
+        check_requests(clips, self._options, self._hook, problems, self._log)
         places = [clip.submission.position for clip in clips]
         valid = {
             place: clip.request
             for place, clip in zip(places, clips, strict=True)
-            if clip.request is not None and not findings.has(place)
+            if clip.request is not None and not problems.has(place)
         }
-        needs_price = self._terms.budget.needs_price
-        quotes = pricing.price_requests(valid, self._hook, findings, needs_price=needs_price, log=self._log)
-        findings.raise_all(self._check_budget(quotes))
+        needs_price = self._options.budget.needs_price
+        quotes = pricing.price_requests(valid, self._hook, problems, needs_price=needs_price, log=self._log)
+        problems.raise_all(self._check_budget(quotes))
         return [quotes[place].estimated_cost if place in quotes else None for place in places]
 
     def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
         """Return what the budget has against the prices."""
-        if not quotes or not self._terms.budget.needs_price:
+        if not quotes or not self._options.budget.needs_price:
             return None
         prices = {key: quote.estimated_cost for key, quote in quotes.items()}
         highest = max(prices.values())
         submissions = [clip.submission for clip in self._clips]
         spent = sum((one.charged(prices.get(one.position, highest)) for one in submissions), Decimal(0))
-        what = f"the batch of {len(self._clips)} clips" if self._terms.is_list else "the clip"
+        what = f"the batch of {len(self._clips)} clips" if self._options.is_list else "the clip"
         try:
-            pricing.check_budget(self._terms.budget, self._hook, list(quotes.values()), what, spent)
+            pricing.check_budget(self._options.budget, self._hook, list(quotes.values()), what, spent)
         except VeniceBudgetError as error:
             return error
         return None
 
     def _reserve(self, clips: Sequence[Clip]) -> None:
         """Reserve the targets of all, before the first is bought; on failure, of none."""
-        if self._terms.delivery is None:
+        if self._options.delivery is None:
             return
-        findings = Findings(self._terms.requests, is_list=self._terms.is_list)
+        problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
         try:
             for clip in clips:
-                with findings.about(clip.submission.position):
-                    self._terms.delivery.reserve(clip.target, clip.owner)
-            findings.raise_all()
+                with problems.about(clip.submission.position):
+                    self._options.delivery.reserve(clip.target, clip.owner)
+            problems.raise_all()
         except Exception:
             self._release(clips)
             raise
 
     def _release(self, clips: Iterable[Clip]) -> None:
         for clip in clips:
-            if self._terms.delivery is not None:
-                self._terms.delivery.release(clip.target, clip.owner)
+            if self._options.delivery is not None:
+                self._options.delivery.release(clip.target, clip.owner)
 
     def _buy(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> bool:
         """Buy one clip; whether the next may be tried."""
@@ -367,7 +367,7 @@ class GenerationRun:
 
     def _submit(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> VideoJob:
         """Submit a clip; where the rate limit asks for a wait, leave that to the triggerer and come back."""
-        if not self._terms.deferrable:
+        if not self._options.deferrable:
             return clip.submission.buy(request, cost, None)
         if self._admission is None and self._is_one_of_many():
             self._wait_for_rate_limit(None)
@@ -388,7 +388,7 @@ class GenerationRun:
         self._expires_at = None
 
     def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
-        defer_for_rate_limit(self._terms, self._admission, refused_until, self._progress, self._log)
+        defer_for_rate_limit(self._options, self._admission, refused_until, self._progress, self._log)
 
     def _stop_buying(self, rest: Sequence[Clip]) -> None:
         """Buy no more after a failure that would meet the others, too, or that leaves a doubt."""
@@ -405,7 +405,7 @@ class GenerationRun:
             error = VeniceError(f"not submitted, because {reason}")
             error.can_heal = cause is not None and can_heal(cause)
             clip.error = error
-        if clips and self._terms.is_list:
+        if clips and self._options.is_list:
             names = ", ".join(clip.submission.place for clip in clips[:_MOST_NAMED])
             more = f" and {len(clips) - _MOST_NAMED} more" if len(clips) > _MOST_NAMED else ""
             self._log.error("Not submitted: %s%s, because %s", names, more, reason)
@@ -422,7 +422,7 @@ class GenerationRun:
     @property
     def _next_try(self) -> str:
         """What becomes of a clip that is paid for when this try fails."""
-        if self._terms.on_clear == "resubmit":
+        if self._options.on_clear == "resubmit":
             return "A retry of this task takes it up, and pays nothing; a clear buys another one (on_clear='resubmit')"
         return TAKEN_UP
 
@@ -432,14 +432,14 @@ class GenerationRun:
         """Leave the jobs that are still running to the triggerer, or wait for them here, one after the other."""
         rest = [clip for clip in self._clips if clip.job is not None and not clip.is_finished and clip.error is None]
         jobs = [clip.job for clip in rest if clip.job is not None]
-        deadline = time.time() + self._terms.timeout
-        if jobs and self._terms.deferrable:
+        deadline = time.time() + self._options.timeout
+        if jobs and self._options.deferrable:
             self._defer({job.queue_id: clip.position for clip, job in zip(rest, jobs, strict=True)}, jobs, deadline)
         for clip, job in zip(rest, jobs, strict=True):
             try:
-                with told_how_to_collect(job, self._log, self._next_try):
+                with log_recovery_hint(job, self._log, self._next_try):
                     clip.job = self._hook.wait_for_completion(
-                        job, self._terms.poll_interval, max(0.0, deadline - time.time())
+                        job, self._options.poll_interval, max(0.0, deadline - time.time())
                     )
             except VeniceError as error:
                 self._fail(clip, error)
@@ -462,14 +462,14 @@ class GenerationRun:
         self._progress.waiting = waiting
         self._progress.paid = sorted({*self._progress.paid, *waiting.values()})
         # What has ended is stored before the last one ends: Venice does not keep it for long.
-        seconds = self.hand_over_after(len(jobs)) if len(jobs) > 1 and self._terms.delivery is not None else None
-        defer_until_completed(self._terms, jobs, deadline, self._progress, seconds, self._log)
+        seconds = self.hand_over_after(len(jobs)) if len(jobs) > 1 and self._options.delivery is not None else None
+        defer_until_completed(self._options, jobs, deadline, self._progress, seconds, self._log)
 
     # Delivering
 
     def _store(self, clips: Sequence[Clip]) -> None:
         """Bring finished clips home."""
-        if self._terms.delivery is None:
+        if self._options.delivery is None:
             return
         clips = [clip for clip in clips if clip.stored is None and clip.error is None]
         try:
@@ -483,20 +483,20 @@ class GenerationRun:
     def _clean_up(self, clips: Iterable[Clip]) -> None:
         """Delete at Venice what was stored, where that is asked for."""
         stored = [clip for clip in clips if clip.stored is not None]
-        if stored and self._terms.delivery is not None and self._terms.delivery.delete_media:
+        if stored and self._options.delivery is not None and self._options.delivery.delete_media:
             # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves
             # a file, and a clip at Venice that the next try deletes.
             self._show()
             for clip in stored:
                 assert clip.job is not None
-                self._terms.delivery.clean_up(self._hook, clip.job, self._log)
+                self._options.delivery.clean_up(self._hook, clip.job, self._log)
 
     def _store_one(self, clip: Clip) -> None:
-        delivery, job = self._terms.delivery, clip.job
+        delivery, job = self._options.delivery, clip.job
         assert delivery is not None
         assert job is not None
         try:
-            with told_how_to_collect(job, self._log, self._next_try):
+            with log_recovery_hint(job, self._log, self._next_try):
                 clip.stored = self._fetch(clip, job)
             clip.record = delivery.record(self._context, job, clip.stored, clip.owner, self._log)
             # Invariant: a clip whose manifest could not be written does not count as done, so that a retry writes it.
@@ -508,30 +508,32 @@ class GenerationRun:
 
     def _fetch(self, clip: Clip, job: VideoJob) -> StoredVideo:
         """Store a clip; where the rate limit asks for a longer wait, leave that to the triggerer and come back."""
-        delivery, terms = self._terms.delivery, self._terms
+        delivery, options = self._options.delivery, self._options
         assert delivery is not None
-        patience = Patience.of(deferrable=terms.deferrable, timeout=terms.timeout)
+        patience = DownloadWait.of(deferrable=options.deferrable, timeout=options.timeout)
         try:
             return delivery.store(self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log, patience)
         except VeniceRateLimitError as error:
             now = time.time()
-            wait = self._progress.download_wait or [now, now + terms.timeout]
+            wait = self._progress.download_wait or [now, now + options.timeout]
             # Too many fetches of a private link are not a rate limit: no waiting gets it back.
-            if not terms.deferrable or now >= wait[1] or job.download_url is not None:
+            if not options.deferrable or now >= wait[1] or job.download_url is not None:
                 raise
             self._progress.download_wait = wait
             self._log.info("%s: %s", job, error)
             self._show()
             travels = {"progress": self._progress.to_dict(), "completed": self._event}
-            defer_for_download(terms.venice_conn_id, wait, error.retry_after, travels, self._log)
+            defer_for_download(options.venice_conn_id, wait, error.retry_after, travels, self._log)
 
     def _fail(self, clip: Clip, error: VeniceError) -> None:
         """Take in that a job has no video, or that nobody knows yet."""
         clip.error = error
         if isinstance(error, VideoGenerationError) and clip.job is not None:
             consequence = clip.submission.failed(clip.job, error)
-            if self._terms.delivery is not None:
-                self._terms.delivery.record_failure(self._context, clip.target, clip.job, clip.owner, error, self._log)
+            if self._options.delivery is not None:
+                self._options.delivery.record_failure(
+                    self._context, clip.target, clip.job, clip.owner, error, self._log
+                )
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
             self._release([clip])
         self._log.error("%s: %s", clip.submission, error)
@@ -557,18 +559,18 @@ class GenerationRun:
 
     def _results(self) -> Any:
         """Return the clips, or say which are missing."""
-        if self._terms.is_list:
+        if self._options.is_list:
             self._log.info(
                 "%s", describe_clips(self._clips) if self._clips else "The list has no request; nothing is made"
             )
         if any(clip.error for clip in self._clips):
             self._push_results()
-            raise_failures(self._clips, is_list=self._terms.is_list)
+            raise_failures(self._clips, is_list=self._options.is_list)
         records = [clip.record for clip in self._clips if clip.record is not None]
-        if self._terms.delivery is not None:
-            tell_outlets(self._context, self._outlets, {"videos": records} if self._terms.is_list else records[0])
+        if self._options.delivery is not None:
+            add_asset_events(self._context, self._outlets, {"videos": records} if self._options.is_list else records[0])
         results = [clip.result() for clip in self._clips]
-        return results if self._terms.is_list else results[0]
+        return results if self._options.is_list else results[0]
 
     def _push_results(self) -> None:
         self._context["ti"].xcom_push(key=RESULTS_KEY, value=[clip.outcome() for clip in self._clips])

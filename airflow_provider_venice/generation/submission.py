@@ -29,9 +29,9 @@ from airflow_provider_venice.exceptions import (
     VeniceRequestError,
     VideoGenerationError,
 )
-from airflow_provider_venice.generation.findings import request_name
 from airflow_provider_venice.generation.ledger import Entry, Ledger
-from airflow_provider_venice.generation.terms import Terms
+from airflow_provider_venice.generation.options import RunOptions
+from airflow_provider_venice.generation.request_errors import request_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,27 +59,27 @@ class Submission:
     """
     One clip that a task buys, or has bought in an earlier try.
 
-    :param terms: what the task's arguments say.
+    :param options: what the task's arguments say.
     :param hook: sends.
     :param context: the task's context.
     :param position: which of the requests; from 0.
     :param log: the task's log.
     """
 
-    def __init__(self, terms: Terms, hook: VeniceHook, context: Context, position: int, log: Any) -> None:
-        self._terms = terms
+    def __init__(self, options: RunOptions, hook: VeniceHook, context: Context, position: int, log: Any) -> None:
+        self._options = options
         self._hook = hook
-        self._given = terms.requests[position]
+        self._given = options.requests[position]
         self._log = log
         self.position = position
         #: Which of the requests it is, for messages.
-        self.place = f"request[{position}]" if terms.is_list else "the clip"
-        self.ledger = Ledger(context, position if terms.is_list else None)
+        self.place = f"request[{position}]" if options.is_list else "the clip"
+        self.ledger = Ledger(context, position if options.is_list else None)
         #: The last entry that was read or written.
         self.entry: Entry | None = None
 
     def __str__(self) -> str:
-        return request_name(self.position, self._given) if self._terms.is_list else self.place
+        return request_name(self.position, self._given) if self._options.is_list else self.place
 
     @property
     def labels(self) -> Mapping[str, Any] | None:
@@ -96,7 +96,7 @@ class Submission:
 
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
-        return self._terms.read_request(self._given)
+        return self._options.read_request(self._given)
 
     def charged(self, price: Decimal) -> Decimal:
         """
@@ -132,9 +132,9 @@ class Submission:
         if past.job is None:
             self._settle_intent(past, cleared=cleared == "yes")
             return None
-        from airflow_provider_venice.hooks.sealing import unseal
+        from airflow_provider_venice.hooks.private_links import decrypt_link
 
-        job = unseal(past.job)
+        job = decrypt_link(past.job)
         if not self._is_wanted(past, job, cleared=cleared == "yes"):
             return None
         self._compare_request(past, job, cleared=cleared == "yes")
@@ -169,14 +169,14 @@ class Submission:
             fingerprint(request), request.model, previous, cost=None if cost is None else str(cost)
         )
         # Invariant: no submission leaves without a stored intent. A crash right after this line leaves an intent that
-        # was never sent: a doubt that costs a person a look, and no money.
+        # was never sent: a doubt that a person has to check, and no money lost.
         self.ledger.claim(intent)
         try:
             job = send(max_wait)
         except VeniceAmbiguousSubmission as error:
             self.entry = dataclasses.replace(intent, cause=str(error.__cause__ or error))
             doubt = self.entry.doubt()
-            doubt.can_heal = self._terms.on_ambiguous == "resubmit"
+            doubt.can_heal = self._options.on_ambiguous == "resubmit"
             raise doubt from error
         except VeniceError as error:
             self.ledger.withdraw(previous)
@@ -233,7 +233,7 @@ class Submission:
                     f"{past.failure}. It is asked for again when the request changes, or the task is cleared"
                 )
             return
-        if self._terms.on_ambiguous != "resubmit" and not (cleared and past.doubt_reported):
+        if self._options.on_ambiguous != "resubmit" and not (cleared and past.doubt_reported):
             raise past.doubt()
         self._log.warning(
             "The submission of %s, %s, may have been accepted. %s may be submitted again all the same: %s",
@@ -249,7 +249,7 @@ class Submission:
 
         :raises VeniceError: when it has failed, was not refunded, and nobody has cleared the task.
         """
-        resubmit = self._terms.on_clear == "resubmit"
+        resubmit = self._options.on_clear == "resubmit"
         if past.failure is None:
             if cleared and resubmit:
                 self._log.warning("The task was cleared: another clip is bought beside %s, bought %s", job, past.price)
@@ -300,12 +300,12 @@ class Submission:
 
     def _note(self, intent: Entry, job: VideoJob) -> VideoJob:
         """Store the job that was just paid for, and return it with its price."""
-        from airflow_provider_venice.hooks.sealing import seal
+        from airflow_provider_venice.hooks.private_links import encrypt_link
 
         cost = None if intent.cost is None else float(intent.cost)
         bought = dataclasses.replace(job, estimated_cost=cost)
         try:
-            entry = dataclasses.replace(intent, job=seal(bought))
+            entry = dataclasses.replace(intent, job=encrypt_link(bought))
             for attempt in tenacity.Retrying(
                 stop=tenacity.stop_after_attempt(5), wait=tenacity.wait_exponential(max=10), reraise=True
             ):

@@ -1,4 +1,4 @@
-"""The one place that tells Airflow which failures no retry can mend."""
+"""The one place that decides which failures Airflow must not retry."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TAKEN_UP = "A retry or a clear of this task takes it up, and pays nothing"
 
 
 @contextlib.contextmanager
-def told_how_to_collect(job: VideoJob, log: logging.Logger | Any, then: str | None = TAKEN_UP) -> Iterator[None]:
+def log_recovery_hint(job: VideoJob, log: logging.Logger | Any, then: str | None = TAKEN_UP) -> Iterator[None]:
     """
     Log how to collect a paid clip, when what is done with it fails.
 

@@ -1,4 +1,4 @@
-"""The connection form: labels, placeholders and help, told once for every version of Airflow."""
+"""The connection form: labels, placeholders and help, written once for every version of Airflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXTRA_FORM = {
     "poll_interval": (
         "Poll interval",
         "number",
-        "Fewest seconds between two looks at a job. Default: chosen from the model's own run times.",
+        "Fewest seconds between two polls of a job. Default: chosen from the model's own run times.",
     ),
 }
 

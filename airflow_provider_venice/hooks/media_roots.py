@@ -7,8 +7,8 @@ from pathlib import Path
 
 from airflow_provider_venice import storage
 from airflow_provider_venice.exceptions import VeniceRequestError
-from airflow_provider_venice.paths import find_place
-from airflow_provider_venice.places import LocalPlace
+from airflow_provider_venice.storage.paths import resolve_path
+from airflow_provider_venice.storage.targets import LocalTarget
 
 
 def read_media(value: object, limit: int) -> tuple[str, bytes]:
@@ -34,9 +34,9 @@ def media_roots() -> list[str]:
 
 def _within(value: object, roots: list[str]) -> object:
     """Return what to read, its symbolic links resolved, if it is below one of the roots."""
-    place = find_place(value)
+    place = resolve_path(value)
     folders = [folder for root in roots if (folder := _local(root)) is not None]
-    if isinstance(place, LocalPlace):
+    if isinstance(place, LocalTarget):
         # What is read is the path that was checked, not the link that may lead elsewhere a moment later.
         path = Path(os.path.realpath(place.path))
         if any(path.is_relative_to(os.path.realpath(folder)) for folder in folders):

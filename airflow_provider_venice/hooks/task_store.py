@@ -28,7 +28,7 @@ class TryReplaced(VeniceError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"{what}: Airflow has replaced this try of the task by another one (it was taken for lost, cleared or "
-            "marked). It does nothing more; the other one goes on"
+            "marked). It does nothing more; the other one continues"
         )
 
 
@@ -101,7 +101,7 @@ class StateStore:
     def claim(self, key: str, value: Any) -> None:
         """Store ``value`` if nobody has written since."""
         # The server refuses the write of a try that was replaced, and the next try starts after that: it reads what
-        # this one has written. So this look and this write need no further proof.
+        # this one has written. So this read and this write need no further proof.
         if self._accessor.get(key) != self._seen.get(key):
             raise ConcurrentTry
         self.set(key, value)
@@ -178,7 +178,7 @@ class VariableStore:
         began = time.monotonic()
         self.set(key, value)
         # 2. Wait until whoever saw the same has written, too, and read: only the last one finds its own claim. A try
-        # that is held up for longer between its look and its write is caught by the third step.
+        # that is held up for longer between its read and its write is caught by the third step.
         time.sleep(max(_SETTLE, _SETTLE_FACTOR * (time.monotonic() - began)))
         if self._read(key) != self._seen[key]:
             raise ConcurrentTry

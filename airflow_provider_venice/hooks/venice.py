@@ -18,12 +18,12 @@ from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.api import calls, constraints, media
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
 from airflow_provider_venice.api.money import dollars
-from airflow_provider_venice.api.polling import Confirmation, Watch, refuses_key
+from airflow_provider_venice.api.polling import Confirmation, PollSchedule, refuses_key
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VeniceRequestError
-from airflow_provider_venice.hooks import form, sealing
+from airflow_provider_venice.hooks import form, private_links
 from airflow_provider_venice.hooks.connections import async_settings, reading_again
-from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, told_how_to_collect
+from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, log_recovery_hint
 from airflow_provider_venice.hooks.media_roots import read_media
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 RequestLike = VideoRequest | Mapping[str, Any] | None
 JobLike = VideoJob | Mapping[str, Any]
 
-#: Most bytes that ``get_video_data`` holds in memory unless told otherwise.
+#: Most bytes that ``get_video_data`` holds in memory by default.
 MAX_VIDEO_BYTES = 256 * 1024 * 1024
 
 #: Seconds that ``generate`` gives a clip, as the Python SDK does.
@@ -108,7 +108,7 @@ class VeniceHook(BaseHook):
         return renewed
 
     def test_connection(self) -> tuple[bool, str]:
-        """Prove the key with the cheapest call there is; tell the tier and the balance."""
+        """Test the key with the cheapest call there is; report the tier and the balance."""
         try:
             limits = self.rate_limits()
         except VeniceError as error:
@@ -117,7 +117,7 @@ class VeniceHook(BaseHook):
         balances = ", ".join(f"{value} {name}" for name, value in (limits.get("balances") or {}).items())
         if limits.get("accessPermitted") is False:
             return False, f"The key is known (tier {tier}), but it may not use the API"
-        return True, f"The key is valid. Tier: {tier}. Balance: {balances or 'not told'}"
+        return True, f"The key is valid. Tier: {tier}. Balance: {balances or 'not reported'}"
 
     def quote(self, request: RequestLike = None, **fields: Any) -> VideoQuote:
         """
@@ -159,7 +159,7 @@ class VeniceHook(BaseHook):
         self.announce(job)
         with contextlib.suppress(Exception):
             # Invariant: a paid job is returned, whatever fails here.
-            return sealing.storable(job)
+            return private_links.with_encrypted_link(job)
         return job
 
     def _price(self, request: VideoRequest) -> float | None:
@@ -182,7 +182,7 @@ class VeniceHook(BaseHook):
         :raises VeniceRequestError: when the request, or a file in it, is not valid.
         """
         wanted = VideoRequest.of(request, **fields)
-        if wanted.model.endswith("-private") and not sealing.can_seal():
+        if wanted.model.endswith("-private") and not private_links.can_encrypt():
             raise VeniceRequestError(
                 f"model {wanted.model!r} delivers by a private link, which cannot be stored safely: "
                 "Airflow has no Fernet key; set [core] fernet_key"
@@ -220,7 +220,7 @@ class VeniceHook(BaseHook):
         :param job: the job that a submission has returned.
         """
         with contextlib.suppress(Exception):
-            sealing.mask(job)
+            private_links.mask_link(job)
         with contextlib.suppress(Exception):
             price = "; its price is not known" if job.estimated_cost is None else f" for {dollars(job.estimated_cost)}"
             balance = "" if job.balance_after is None else f", balance {dollars(job.balance_after)}"
@@ -232,7 +232,7 @@ class VeniceHook(BaseHook):
 
         :raises VideoGenerationError: when it has ended without a video.
         """
-        return self.get_conn().send(calls.retrieve(sealing.unseal(job)))
+        return self.get_conn().send(calls.retrieve(private_links.decrypt_link(job)))
 
     def poll(self, job: JobLike, rate_limit_timeout: float | None = None) -> VideoJob:
         """
@@ -241,9 +241,9 @@ class VeniceHook(BaseHook):
         :param rate_limit_timeout: most seconds to wait in all while Venice refuses the poll for its rate limit; a
             refusal fails the poll if ``None``.
         :raises VideoGenerationError: when it has ended without a video.
-        :raises VeniceError: when the poll failed; the job goes on.
+        :raises VeniceError: when the poll failed; the job is still running at Venice.
         """
-        call, confirmation = calls.retrieve(sealing.unseal(job)), Confirmation()
+        call, confirmation = calls.retrieve(private_links.decrypt_link(job)), Confirmation()
         transport = self.get_conn()
         while True:
             try:
@@ -268,15 +268,15 @@ class VeniceHook(BaseHook):
         Block until a job has ended well; failures that pass are waited out, and an end is polled twice.
 
         :param job: the job.
-        :param poll_interval: fewest seconds between two looks; chosen from the model's run times if ``None``.
+        :param poll_interval: fewest seconds between two polls; chosen from the model's run times if ``None``.
         :param max_wait_time: most seconds to wait; without end if ``None``.
         :param callback: is given the job after every poll that was answered; what it raises is logged.
-        :raises VideoTimeoutError: when the time is up. The job goes on.
+        :raises VideoTimeoutError: when the time is up. The job is still running at Venice.
         :raises VideoGenerationError: when the job has ended without a video.
         """
         transport = self.get_conn()
-        watch = Watch(
-            sealing.unseal(job),
+        schedule = PollSchedule(
+            private_links.decrypt_link(job),
             deadline=None if max_wait_time is None else time.time() + max_wait_time,
             poll_interval=poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
@@ -286,9 +286,9 @@ class VeniceHook(BaseHook):
             try:
                 if refused:
                     transport, refused = self._reconnect(), False
-                seen = transport.send(calls.retrieve(watch.job), attempts=1)
+                seen = transport.send(calls.retrieve(schedule.job), attempts=1)
             except VeniceError as error:
-                pause = watch.on_error(error, time.time(), random.random())
+                pause = schedule.on_error(error, time.time(), random.random())
                 refused = refused or refuses_key(error)
                 self.log.warning("%s; the next poll is in %.0f s", error, pause)
             else:
@@ -296,8 +296,8 @@ class VeniceHook(BaseHook):
                     self._call_back(callback, seen)
                 if seen.is_completed():
                     return seen
-                pause = watch.saw(seen, time.time(), random.random())
-                if line := watch.news():
+                pause = schedule.on_running(seen, time.time(), random.random())
+                if line := schedule.progress_message():
                     self.log.info(line)
             time.sleep(pause)
 
@@ -305,7 +305,7 @@ class VeniceHook(BaseHook):
         try:
             callback(job)
         except Exception:
-            # The clip is paid, and its wait goes on.
+            # The clip is paid, and the wait for it continues.
             self.log.warning("The callback of wait_for_completion failed for %s", job, exc_info=True)
 
     def download(
@@ -326,14 +326,14 @@ class VeniceHook(BaseHook):
         :param job: the job.
         :param path: a local path, or any ``ObjectStoragePath`` or its URL.
         :param overwrite: whether a file that is already there may be replaced.
-        :param before_publish: is told of the file when it is whole and not yet in its place.
+        :param before_publish: is called with the file when it is whole and not yet in its place.
         :param rate_limit_timeout: most seconds to wait for the rate limit in all.
         :return: path, size in bytes, sha256 and metadata of the file.
         :raises VeniceRateLimitError: when the rate limit asks for a longer wait; nothing is left behind.
         :raises VideoDownloadError: when no whole video comes; nothing is left behind.
         :raises VeniceRequestError: when the path cannot be written to.
         """
-        with told_how_to_collect(VideoJob.of(job), self.log, then=None):
+        with log_recovery_hint(VideoJob.of(job), self.log, then=None):
             return self.fetch(job, path, overwrite, before_publish, rate_limit_timeout=rate_limit_timeout)
 
     def fetch(
@@ -356,7 +356,7 @@ class VeniceHook(BaseHook):
         """
         from airflow_provider_venice.transport.download import download
 
-        transport, finished = self.get_conn(), sealing.unseal(job)
+        transport, finished = self.get_conn(), private_links.decrypt_link(job)
         stored = storage.store_video(
             path,
             lambda partial: download(
@@ -381,7 +381,7 @@ class VeniceHook(BaseHook):
         """
         from airflow_provider_venice.transport.download import download
 
-        transport, finished = self.get_conn(), sealing.unseal(job)
+        transport, finished = self.get_conn(), private_links.decrypt_link(job)
         with tempfile.TemporaryDirectory() as folder:
             stored = storage.store_video(
                 f"{folder}/video.mp4",
@@ -403,7 +403,7 @@ class VeniceHook(BaseHook):
         """
         from airflow_provider_venice.transport.download import delete_by_retrieve
 
-        transport, finished = self.get_conn(), sealing.unseal(job)
+        transport, finished = self.get_conn(), private_links.decrypt_link(job)
         if finished.download_url is not None or not self._complete_is_refused:
             deleted = transport.send(calls.delete_media(finished))
             if deleted is not None:
@@ -453,11 +453,11 @@ class VeniceHook(BaseHook):
         return constraints.find_model(id, self.list_models())
 
     def rate_limits(self) -> dict[str, Any]:
-        """Return the key's tier, balances and rate limits, as ``/api_keys/rate_limits`` tells them."""
+        """Return the key's tier, balances and rate limits, as ``/api_keys/rate_limits`` returns them."""
         return self.get_conn().send(calls.rate_limits())
 
     def balance(self) -> dict[str, Any]:
-        """Return the account's balances, as ``/billing/balance`` tells them; money as ``Decimal``."""
+        """Return the account's balances, as ``/billing/balance`` returns them; money as ``Decimal``."""
         return self.get_conn().send(calls.balance())
 
     def generate_image(self, model: str, prompt: str, **fields: Any) -> GeneratedImage:
@@ -480,7 +480,7 @@ class VeniceHook(BaseHook):
 
         :raises VeniceRequestError: when the connection is not valid.
         """
-        from airflow_provider_venice.transport.asynchronous import shared_transport
+        from airflow_provider_venice.transport.shared import shared_transport
 
         async with shared_transport(await async_settings(self.venice_conn_id)) as transport:
             yield transport

@@ -66,7 +66,7 @@ class VideoRequestOperator(VeniceOperator):
 
     With both, a field of ``request`` goes before the argument of that name, so that the
     arguments serve as defaults for rows of a table: ``.partial(model=…).expand(request=rows)``.
-    All fields are templated. What they mean is told in
+    All fields are templated. What they mean is described in
     :class:`~airflow_provider_venice.api.request.VideoRequest`.
 
     :param request: a ``VideoRequest`` or a mapping of its fields. (templated)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoGenerationError
 from airflow_provider_venice.generation import arguments
-from airflow_provider_venice.hooks.failures import final_failures, told_how_to_collect
+from airflow_provider_venice.hooks.failures import final_failures, log_recovery_hint
 from airflow_provider_venice.operators.base import VeniceOperator
 from airflow_provider_venice.operators.video import VideoQueueingOperator
 from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: States of a task that has begun, and has not ended well.
 _BEGUN = ("running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "failed")
 
-#: Seconds that one clip waits for the rate limit, here in the worker, before the task goes on with the others.
+#: Seconds that one clip waits for the rate limit, here in the worker, before the task continues with the others.
 RATE_LIMIT_TIMEOUT = 900.0
 
 
@@ -62,7 +62,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
     :param jobs: jobs, or their dictionaries, in place of those of a run. (templated)
     :param external_dag_id: the DAG of the run. Default: this one. (templated)
     :param external_run_id: the run. Default: this one. (templated)
-    :param external_task_ids: the tasks to look at, those that deliver included. Needed for another
+    :param external_task_ids: the tasks to read, those that deliver included. Needed for another
         DAG; default: all tasks of this one. (templated)
     """
 
@@ -100,11 +100,11 @@ class VeniceRecoverVideosOperator(VeniceOperator):
 
         :raises Exception: the first of what stood in the way; what was collected stays.
         """
-        from airflow_provider_venice.hooks.sealing import unseal
-        from airflow_provider_venice.paths import find_target
+        from airflow_provider_venice.hooks.private_links import decrypt_link
+        from airflow_provider_venice.storage.paths import resolve_target
 
         with final_failures():
-            find_target(f"{str(self.output_dir).rstrip('/')}/video.mp4")
+            resolve_target(f"{str(self.output_dir).rstrip('/')}/video.mp4")
             found = self._find(context)
             named = [VideoJob.of(job) for job in found.jobs]
         report: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
             fate: dict[str, Any] = {"queue_id": job.queue_id, "model": job.model, "labels": dict(job.labels or {})}
             noted = found.noted.get(job.queue_id)
             try:
-                fate |= self._recover(unseal(job), found.delivered.get(job.queue_id), noted)
+                fate |= self._recover(decrypt_link(job), found.delivered.get(job.queue_id), noted)
             except VideoGenerationError as error:
                 where = "" if noted is None else f". A task was about to store it as {noted['path']}; it is not there"
                 fate |= {"status": "lost", "error": f"{error}{where}"}
@@ -145,7 +145,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
             return {"status": "delivered", "path": path}
         name = re.sub(r"[^A-Za-z0-9_-]", "_", job.queue_id)
         target = f"{str(self.output_dir).rstrip('/')}/{name}.mp4"
-        with told_how_to_collect(job, self.log, "A retry or a clear of this task collects it, and pays nothing"):
+        with log_recovery_hint(job, self.log, "A retry or a clear of this task collects it, and pays nothing"):
             stored = storage.existing_video(target)
             if stored is None:
                 if not self.hook.poll(job, rate_limit_timeout=RATE_LIMIT_TIMEOUT).is_completed():

@@ -14,8 +14,8 @@ from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation import arguments
-from airflow_provider_venice.generation.delivery import Delivery, Patience, deliver
-from airflow_provider_venice.generation.terms import Terms
+from airflow_provider_venice.generation.delivery import Delivery, DownloadWait, deliver
+from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ class VeniceQuoteVideoOperator(VideoRequestOperator):
     def _quotes(self) -> list[VideoQuote]:
         """Return the price of each request; of a list, an error names all that are wrong."""
         from airflow_provider_venice.generation import pricing
-        from airflow_provider_venice.generation.findings import Findings
+        from airflow_provider_venice.generation.request_errors import RequestErrors
 
-        findings, requests = Findings(self.requests, is_list=self.is_batch), {}
+        problems, requests = RequestErrors(self.requests, is_list=self.is_batch), {}
         for position, given in enumerate(self.requests):
-            with findings.about(position):
+            with problems.about(position):
                 requests[position] = self.video_request(given)
-        quotes = pricing.price_requests(requests, self.hook, findings, needs_price=True, log=self.log)
-        findings.raise_all()
+        quotes = pricing.price_requests(requests, self.hook, problems, needs_price=True, log=self.log)
+        problems.raise_all()
         for position, quote in quotes.items():
             duration = requests[position].duration or "its own length"
             self.log.info("%s, %s: %s", requests[position].model, duration, dollars(quote.estimated_cost))
@@ -87,7 +87,7 @@ class VideoQueueingOperator(VideoRequestOperator):
     :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
         bought already, ``resubmit`` buys another. A retry always takes up the clip.
     :param on_ambiguous: what to do where a submission may have been accepted, but its answer was lost:
-        ``fail`` and let a person look, or ``resubmit`` on the next try, and perhaps pay twice.
+        ``fail`` until a person has checked, or ``resubmit`` on the next try, and perhaps pay twice.
     """
 
     #: What makes the run, for subclasses; ``GenerationRun`` by default.
@@ -162,9 +162,9 @@ class VideoQueueingOperator(VideoRequestOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait in the triggerer; where that was lost, the error says what was bought."""
-        from airflow_provider_venice.triggers.heartbeat import lost_wait_explained
+        from airflow_provider_venice.triggers.heartbeat import explain_lost_wait
 
-        with lost_wait_explained(next_method, lambda: self.generation(context).describe_bought()):
+        with explain_lost_wait(next_method, lambda: self.generation(context).describe_bought()):
             return super().resume_execution(next_method, next_kwargs, context)
 
     def generation(self, context: Context, admission: Admission | None = None) -> GenerationRun:
@@ -177,7 +177,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         from airflow_provider_venice.generation.run import GenerationRun
 
         return (self.generation_class or GenerationRun)(
-            self.terms,
+            self.options,
             self.hook,
             context,
             log=self.log,
@@ -187,9 +187,9 @@ class VideoQueueingOperator(VideoRequestOperator):
         )
 
     @property
-    def terms(self) -> Terms:
+    def options(self) -> RunOptions:
         """What the arguments say of the run."""
-        return Terms(
+        return RunOptions(
             requests=self.requests,
             is_list=self.is_batch,
             read_request=self.video_request,
@@ -316,12 +316,12 @@ class VeniceDownloadVideoOperator(VeniceOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait in the triggerer; where that was lost, the error says what is left."""
-        from airflow_provider_venice.triggers.heartbeat import lost_wait_explained
+        from airflow_provider_venice.triggers.heartbeat import explain_lost_wait
 
         def describe() -> str:
             return f"{VideoJob.of(self.job)} is paid and not stored. A retry or a clear of this task downloads it"
 
-        with lost_wait_explained(next_method, describe):
+        with explain_lost_wait(next_method, describe):
             return super().resume_execution(next_method, next_kwargs, context)
 
     def _deliver(self, context: Context, wait: list[float] | None) -> dict[str, Any]:
@@ -329,7 +329,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         from airflow_provider_venice.hooks.failures import final_failures
 
         delivery = Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
-        patience = Patience.of(deferrable=self.deferrable, timeout=self.timeout)
+        patience = DownloadWait.of(deferrable=self.deferrable, timeout=self.timeout)
 
         def wait_for_rate_limit(error: VeniceRateLimitError) -> None:
             now = time.time()

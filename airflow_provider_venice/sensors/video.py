@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_venice.hooks.venice import VeniceHook
 
-#: Seconds between two looks from a worker where the user names none.
+#: Seconds between two polls from a worker where the user names none.
 _POKE_INTERVAL = 30.0
 
 #: How many jobs a message names.
@@ -47,8 +47,8 @@ class VeniceVideoSensor(BaseSensorOperator):
     :param venice_conn_id: the connection. (templated)
     :param deferrable: whether to wait in the triggerer; else ``mode`` says how the worker waits. If ``None``, what
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
-    :param poke_interval: fewest seconds between two looks at a job. By default the triggerer chooses
-        them from the model's run times, and a worker looks every 30 seconds.
+    :param poke_interval: fewest seconds between two polls of a job. By default the triggerer chooses
+        them from the model's run times, and a worker polls every 30 seconds.
     :param timeout: most seconds to wait.
     """
 
@@ -81,7 +81,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         self.deferrable = deferrable
         if not deferrable and self.reschedule and isinstance(job, (list, tuple)):
             raise ValueError(
-                "mode='reschedule' forgets between two looks which jobs of a list have ended; "
+                "mode='reschedule' forgets between two pokes which jobs of a list have ended; "
                 "use deferrable=True, mode='poke', or map the sensor over the jobs"
             )
         self._ended: dict[str, VideoJob | VeniceError] = {}
@@ -117,9 +117,9 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the wait; where that was lost, the error says how to get at the jobs."""
-        from airflow_provider_venice.triggers.heartbeat import lost_wait_explained
+        from airflow_provider_venice.triggers.heartbeat import explain_lost_wait
 
-        with lost_wait_explained(next_method, self._describe):
+        with explain_lost_wait(next_method, self._describe):
             return super().resume_execution(next_method, next_kwargs, context)
 
     def _describe(self) -> str:
@@ -149,7 +149,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         jobs = self._jobs()
         for job in jobs:
             if job.queue_id not in self._ended:
-                self._look(job)
+                self._poll_job(job)
         if len(self._ended) < len({job.queue_id for job in jobs}):
             return PokeReturnValue(is_done=False)
         outcomes = [self._ended[job.queue_id] for job in jobs]
@@ -160,7 +160,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         seen = [outcome for outcome in outcomes if isinstance(outcome, VideoJob)]
         return PokeReturnValue(is_done=True, xcom_value=self._result(seen))
 
-    def _look(self, job: VideoJob) -> None:
+    def _poll_job(self, job: VideoJob) -> None:
         try:
             # The next poke is the next attempt, but forgets this one where the task is rescheduled: so what a single
             # poll is not believed, an end or a refused key, is confirmed within the poke.
@@ -170,7 +170,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         except VeniceError as error:
             if not error.can_heal:
                 self._fail(error)
-            self.log.warning("%s; the next look is in %.0f s", error, self.poke_interval)
+            self.log.warning("%s; the next poke is in %.0f s", error, self.poke_interval)
         else:
             self.log.info("%s is %s, %s %%", seen, seen.status, "?" if seen.progress is None else seen.progress)
             if seen.is_completed():
@@ -196,9 +196,9 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     def _result(self, seen: Sequence[VideoJob]) -> Any:
         """Return what may be stored: one job for one, a list for a list."""
-        from airflow_provider_venice.hooks.sealing import seal
+        from airflow_provider_venice.hooks.private_links import encrypt_link
 
-        results = [seal(job) for job in seen]
+        results = [encrypt_link(job) for job in seen]
         return results[0] if isinstance(self.job, (VideoJob, Mapping)) else results
 
     def _fail(self, error: VeniceError, message: str | None = None) -> NoReturn:
@@ -218,8 +218,8 @@ class VeniceVideoSensor(BaseSensorOperator):
 
 
 def _described(job: VideoJob, ended: VideoJob | VeniceError) -> dict[str, Any]:
-    from airflow_provider_venice.hooks.sealing import seal
+    from airflow_provider_venice.hooks.private_links import encrypt_link
 
     if isinstance(ended, VideoJob):
-        return seal(ended)
-    return {**seal(job), "status": "failed", "error": str(ended)}
+        return encrypt_link(ended)
+    return {**encrypt_link(job), "status": "failed", "error": str(ended)}

@@ -1,1 +1,1 @@
-"""How a call travels: the only places that know a colour."""
+"""Sends calls: sync with requests for workers, async with aiohttp for triggers."""

@@ -20,7 +20,7 @@ import urllib3.exceptions
 
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import Pace
-from airflow_provider_venice.api.replies import Head, Reply
+from airflow_provider_venice.api.responses import Response, ResponseHead
 from airflow_provider_venice.exceptions import VeniceError, VeniceRateLimitError
 from airflow_provider_venice.transport import errors, policy
 from airflow_provider_venice.transport.settings import Settings, ca_bundle, check_link
@@ -32,10 +32,10 @@ T = TypeVar("T")
 _LEAST, _MOST = 1 << 16, 1 << 20
 
 #: The modules of urllib3 that log addresses.
-_TALKERS = ("connection", "connectionpool", "poolmanager", "util.retry")
+_LOGGERS = ("connection", "connectionpool", "poolmanager", "util.retry")
 
 
-class Answer:
+class StreamedResponse:
     """An answer whose body is still on the wire."""
 
     def __init__(self, response: requests.Response, call: Call[Any], settings: Settings) -> None:
@@ -43,7 +43,7 @@ class Answer:
         self._call = call
         self._settings = settings
         headers = {name.lower(): value for name, value in response.headers.items()}
-        self.head = Head(response.status_code, headers, time.time(), settings.source(call.path))
+        self.head = ResponseHead(response.status_code, headers, time.time(), settings.source(call.path))
 
     def chunks(self) -> Iterator[bytes]:
         """
@@ -52,25 +52,25 @@ class Answer:
         :raises VeniceConnectionError: when it breaks.
         """
         size = _LEAST
-        with _telling(self._call, self._settings):
+        with _map_requests_errors(self._call, self._settings):
             while piece := self._response.raw.read1(size, decode_content=True):
                 yield piece
                 size = min(max(_LEAST, 2 * len(piece)), _MOST)
 
-    def reply(self) -> Reply:
+    def read(self) -> Response:
         """
         Read the body, unless it is a video.
 
         :raises VeniceResponseError: when it is longer than any answer of the API.
         """
         if self._call.media and self.head.is_media:
-            return Reply(self.head, None)
+            return Response(self.head, None)
         body = bytearray()
         for chunk in self.chunks():
             body += chunk
             if len(body) > self._call.max_bytes:
-                raise Reply(self.head, bytes(body)).unreadable(f"is longer than {self._call.max_bytes} bytes")
-        return Reply(self.head, bytes(body))
+                raise Response(self.head, bytes(body)).unreadable(f"is longer than {self._call.max_bytes} bytes")
+        return Response(self.head, bytes(body))
 
 
 class _Session(requests.Session):
@@ -140,7 +140,7 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """An adapter whose connections tell whether a failure came before the request."""
+    """An adapter whose connections show whether a failure came before the request."""
 
     _pools: ClassVar[dict[str, Any]] = {"http": _Pool, "https": _TLSPool}
 
@@ -190,13 +190,13 @@ class BlockingTransport:
         :param max_wait: longest wait for the rate limit, in seconds; ``None`` for the connection's setting.
         :param rate_limit_timeout: seconds in all for which refusals for the rate limit are waited out, whatever
             their number; ``None`` to count them as attempts.
-        :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` tells which.
+        :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` says how long.
         :raises VeniceError: when there is no result.
         """
 
         def attempt() -> T:
-            with self.open(call, max_wait=max_wait) as answer:
-                return call.read(answer.reply())
+            with self.open(call, max_wait=max_wait) as streamed:
+                return call.read(streamed.read())
 
         return self.repeat(call, attempt, attempts=attempts, max_wait=max_wait, rate_limit_timeout=rate_limit_timeout)
 
@@ -219,7 +219,7 @@ class BlockingTransport:
         return retrying(attempt)
 
     @contextlib.contextmanager
-    def open(self, call: Call[Any], *, max_wait: float | None = None) -> Iterator[Answer]:
+    def open(self, call: Call[Any], *, max_wait: float | None = None) -> Iterator[StreamedResponse]:
         """
         Make a call once and hand out its answer; the rest of the body is dropped in the end.
 
@@ -237,16 +237,16 @@ class BlockingTransport:
                         f"{call}: not sent, as the rate limit is used up for {wait:.0f} s", 429, retry_after=wait
                     )
                 time.sleep(wait)
-                pace.take(time.monotonic())
-                stack.callback(pace.done)
-            # On a connection that was kept alive, a reset does not tell whether the request arrived.
+                pace.acquire(time.monotonic())
+                stack.callback(pace.release)
+            # On a connection that was kept alive, a reset does not show whether the request arrived.
             session = self._session if call.replayable else stack.enter_context(_Session())
-            with _telling(call, self.settings), _discreet(call):
+            with _map_requests_errors(call, self.settings), _hide_link(call):
                 response = stack.enter_context(self._request(session, call, body))
-            answer = Answer(response, call, self.settings)
+            streamed = StreamedResponse(response, call, self.settings)
             if pace is not None:
-                pace.observe(*answer.head.limits(time.monotonic()), failed=answer.head.status >= 400)
-            yield answer
+                pace.observe(*streamed.head.limits(time.monotonic()), failed=streamed.head.status >= 400)
+            yield streamed
 
     def _request(self, session: requests.Session, call: Call[Any], body: bytes | None) -> requests.Response:
 
@@ -270,25 +270,25 @@ class BlockingTransport:
 
 
 @contextlib.contextmanager
-def _discreet(call: Call[Any]) -> Iterator[None]:
+def _hide_link(call: Call[Any]) -> Iterator[None]:
     """Keep a private link out of the log: urllib3 writes down where it goes, and warns with the whole address."""
     thread = threading.get_ident()
 
     def is_of_others(record: logging.LogRecord) -> bool:
         return record.thread != thread
 
-    talkers = [logging.getLogger(f"urllib3.{name}") for name in _TALKERS] if call.is_link else []
-    for talker in talkers:
-        talker.addFilter(is_of_others)
+    loggers = [logging.getLogger(f"urllib3.{name}") for name in _LOGGERS] if call.is_link else []
+    for logger in loggers:
+        logger.addFilter(is_of_others)
     try:
         yield
     finally:
-        for talker in talkers:
-            talker.removeFilter(is_of_others)
+        for logger in loggers:
+            logger.removeFilter(is_of_others)
 
 
 @contextlib.contextmanager
-def _telling(call: Call[Any], settings: Settings) -> Iterator[None]:
+def _map_requests_errors(call: Call[Any], settings: Settings) -> Iterator[None]:
     """Turn the failures of requests into ours. Their own text may hold a private link."""
     try:
         yield
@@ -308,7 +308,7 @@ def _proxy(url: str) -> str | None:
 
 def _never_connected(error: BaseException) -> bool:
     """
-    Whether the failure lies before the first byte of the request was sent.
+    Whether the failure happened before the first byte of the request was sent.
 
     A submission that failed so may be sent again: nothing else may be taken for it.
     """

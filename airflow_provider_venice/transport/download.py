@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.replies import Head
+from airflow_provider_venice.api.responses import ResponseHead
 from airflow_provider_venice.exceptions import VideoDownloadError, VideoGenerationError
 from airflow_provider_venice.storage import PartialFile
 from airflow_provider_venice.transport.blocking import BlockingTransport
@@ -36,7 +36,7 @@ def download(
     :param max_wait: longest single wait for the rate limit, in seconds; ``None`` for no limit but the next one.
     :param rate_limit_timeout: seconds in all for which refusals of inline media are waited out, whatever their
         number; ``None`` to count them as attempts.
-    :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` tells which.
+    :raises VeniceRateLimitError: when the rate limit asks for a longer wait; ``retry_after`` says how long.
     :raises VideoDownloadError: when what comes is not the announced file, or larger than ``max_size``.
     :raises VeniceError: when it does not come at all.
     """
@@ -44,16 +44,16 @@ def download(
 
     def attempt() -> None:
         call = calls.download(job, start=partial.size if whole.is_link else 0)
-        with transport.open(call, max_wait=max_wait) as answer:
-            head = answer.head
+        with transport.open(call, max_wait=max_wait) as streamed:
+            head = streamed.head
             if not head.is_media:
                 if head.status == 416 and partial.size:
                     _finish(partial, head)
                     return
-                call.read(answer.reply())
+                call.read(streamed.read())
             _place(partial, head)
             _check_size(partial.expected_size, max_size)
-            for chunk in _guarded(answer.chunks(), partial, max_size):
+            for chunk in _guarded(streamed.chunks(), partial, max_size):
                 partial.write(chunk)
         if partial.expected_size is not None and partial.size < partial.expected_size:
             raise VideoDownloadError(
@@ -96,17 +96,17 @@ def delete_by_retrieve(transport: BlockingTransport, job: VideoJob) -> bool:
     call = calls.retrieve_and_delete(job)
 
     def attempt() -> bool:
-        with transport.open(call) as answer:
-            deleted = call.read(answer.reply())
+        with transport.open(call) as streamed:
+            deleted = call.read(streamed.read())
             if deleted:
-                for _ in answer.chunks():
+                for _ in streamed.chunks():
                     pass
         return deleted
 
     return transport.repeat(call, attempt)
 
 
-def _place(partial: PartialFile, head: Head) -> None:
+def _place(partial: PartialFile, head: ResponseHead) -> None:
     """Bring the file to the byte where this answer begins."""
     if head.status == 206:
         found = _CONTENT_RANGE.match(head.headers.get("content-range", ""))
@@ -120,7 +120,7 @@ def _place(partial: PartialFile, head: Head) -> None:
     partial.expected_size = head.content_length
 
 
-def _finish(partial: PartialFile, head: Head) -> None:
+def _finish(partial: PartialFile, head: ResponseHead) -> None:
     """Believe that nothing follows what is here only where that is the whole: the last answer broke at its very end."""
     if head.headers.get("content-range", "").strip() != f"bytes */{partial.size}" and (
         partial.expected_size != partial.size

@@ -48,8 +48,8 @@ class Settings:
     :param retry_max_wait: longest wait before a call is made again, in seconds; where the server
         names a longer one, the error is raised instead.
     :param queue_limit: submissions per minute.
-    :param retrieve_limit: looks and downloads per minute.
-    :param poll_interval: fewest seconds between two looks at a job; ``None`` to go by the run times.
+    :param retrieve_limit: polls and downloads per minute.
+    :param poll_interval: fewest seconds between two polls of a job; ``None`` to go by the run times.
     """
 
     api_key: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""What a trigger tells a worker of the jobs that it has waited for: the one writer, and the one reader."""
+"""What a trigger reports to a worker of the jobs that it has waited for: the one writer, and the one reader."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def describe_outcomes(outcomes: Sequence[tuple[VideoJob, Exception | None]]) -> 
     """
     Return plain JSON: what became of every job, in the order in which they were given.
 
-    :param outcomes: the jobs, as their last looks left them, each with its error. One that has neither completed nor
+    :param outcomes: the jobs, as the last polls saw them, each with its error. One that has neither completed nor
         an error is still running.
     """
     jobs: list[dict[str, Any]] = []
@@ -91,7 +91,7 @@ def completed_jobs(event: Mapping[str, Any] | None) -> list[VideoJob]:
 
     :param event: what the trigger yielded.
     :raises VideoGenerationError: when some failed; it carries what the server said of the first.
-    :raises VeniceAPIError: when some could not be looked at, and nobody knows how they stand.
+    :raises VeniceAPIError: when some could not be polled, and their state is not known.
     :raises VideoTimeoutError: when the time was up for some, and no other failed.
     :raises VeniceError: when it is no event of ours, when some are still running, or the trigger itself broke.
     """
@@ -143,9 +143,9 @@ def read_failure(job: VideoJob, failure: Mapping[str, Any]) -> VeniceError:
 
 def _failure(job: VideoJob, error: Exception) -> dict[str, Any]:
     # Others have attributes of these names as well, which mean something else.
-    told = error if isinstance(error, VeniceError) else None
-    fields = {name: getattr(told, name, None) for name in _FAILURE_FIELDS}
-    fields["heals"] = told is None or told.can_heal
+    known = error if isinstance(error, VeniceError) else None
+    fields = {name: getattr(known, name, None) for name in _FAILURE_FIELDS}
+    fields["heals"] = known is None or known.can_heal
     fields["timeout"] = isinstance(error, VideoTimeoutError)
     if fields["details"] is not None:
         fields["details"] = str(fields["details"])

@@ -38,7 +38,7 @@ def wait_text(what: str, deadline: float) -> str:
 
 
 @contextlib.contextmanager
-def lost_wait_explained(next_method: str, describe: Callable[[], str]) -> Iterator[None]:
+def explain_lost_wait(next_method: str, describe: Callable[[], str]) -> Iterator[None]:
     """
     Say what is left where a wait has ended without an event of its trigger; Airflow raises its own error then.
 

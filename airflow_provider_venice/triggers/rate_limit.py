@@ -13,8 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_venice.api.limits import RateLimit
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import ADMISSION_SECONDS, AsyncTransport
-from airflow_provider_venice.transport.turns import InOrder
+from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.limiter import ADMISSION_SECONDS, FirstInFirstOut
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
 #: Seconds that a download counts as more urgent than it is: Venice does not keep a clip for long, and a poll can wait.
@@ -29,7 +29,7 @@ _ADMISSIONS: tuple[tuple[float | None, int], ...] = ((ADMISSION_SECONDS, 1), (70
 
 class Admission(NamedTuple):
     """
-    What the rate limit's trigger has told a task.
+    What the rate limit's trigger reports to a task.
 
     :param since: epoch seconds since which the task waits.
     :param deadline: epoch seconds until which it may.
@@ -119,17 +119,17 @@ class VeniceRateLimitTrigger(BaseTrigger):
         """Let all that wait for this key know that it was refused."""
         now = time.time()
         if self.refused_until is not None and self.refused_until > now:
-            pace = transport.account.turns[self.budget].pace
+            pace = transport.key_state.limiters[self.budget].pace
             unknown = RateLimit(limit=None, remaining=None, resets_at=None)
             pace.observe(unknown, self.refused_until - now, asyncio.get_running_loop().time())
 
     async def _turn(self, transport: AsyncTransport) -> None:
-        turns, clock = transport.account.turns[self.budget], asyncio.get_running_loop().time
+        limiter, clock = transport.key_state.limiters[self.budget], asyncio.get_running_loop().time
         waited = time.time() - self.since + (_BEFORE_POLLS if self.budget == "retrieve" else 0.0)
-        async with turns.turn(InOrder(clock() - waited)):
+        async with limiter.acquire(FirstInFirstOut(clock() - waited)):
             self.log.info("The rate limit admits the request, after %.0f s", time.time() - self.since)
             _, count = self._admission
-            turns.pace.expect(count - 1, clock())
+            limiter.pace.expect(count - 1, clock())
 
     @property
     def _admission(self) -> tuple[float | None, int]:

@@ -13,19 +13,20 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import WITH_LIMITER, Watch, refuses_key
+from airflow_provider_venice.api.polling import WITH_LIMITER, PollSchedule, refuses_key
 from airflow_provider_venice.exceptions import (
     VeniceConnectionError,
     VeniceError,
 )
 from airflow_provider_venice.hooks.connections import async_settings, reading_again
-from airflow_provider_venice.hooks.sealing import seal
+from airflow_provider_venice.hooks.private_links import encrypt_link
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
+from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.shared import shared_transport
 from airflow_provider_venice.triggers.events import describe_outcomes
 from airflow_provider_venice.triggers.heartbeat import earliest_event
 
-#: Seconds that the last look of all may take, after the deadline: at least, and at most. Thousands may have the same
+#: Seconds that the last poll of all may take, after the deadline: at least, and at most. Thousands may have the same
 #: deadline, and would hold up the loop if they ended at once.
 _LAST_LOOK = (10.0, 20.0)
 
@@ -44,7 +45,7 @@ class VeniceVideoTrigger(BaseTrigger):
 
     :param jobs: the jobs, or their dictionaries.
     :param venice_conn_id: the connection.
-    :param poll_interval: fewest seconds between two looks at a job; chosen from the model's run times if ``None``.
+    :param poll_interval: fewest seconds between two polls of a job; chosen from the model's run times if ``None``.
     :param deadline: epoch seconds at which to give up; it holds through restarts of the triggerer.
     :param try_number: the try that waits; the event has it. Airflow resumes the next try with the same event where the
         task is cleared while it runs.
@@ -62,7 +63,7 @@ class VeniceVideoTrigger(BaseTrigger):
         hand_over_after: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.jobs = [seal(VideoJob.of(job)) for job in jobs]
+        self.jobs = [encrypt_link(VideoJob.of(job)) for job in jobs]
         self.venice_conn_id = venice_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -92,7 +93,7 @@ class VeniceVideoTrigger(BaseTrigger):
                 outcomes = await self._outcomes(transport, jobs)
                 # A worker is about to fetch them: without a private link, each is a retrieve, as a poll is.
                 inline = [job for job, _ in outcomes if job.is_completed() and job.download_url is None]
-                transport.account.turns["retrieve"].pace.expect(len(inline), asyncio.get_running_loop().time())
+                transport.key_state.limiters["retrieve"].pace.expect(len(inline), asyncio.get_running_loop().time())
             event = describe_outcomes(outcomes)
         except asyncio.CancelledError:
             # A user has marked or cleared the task, or the triggerer ends, or hands over to another.
@@ -141,50 +142,50 @@ class VeniceVideoTrigger(BaseTrigger):
     async def _wait(self, transport: AsyncTransport, job: VideoJob) -> tuple[VideoJob, VeniceError | None]:
         # The loop's clock, as a machine's time may be set: an hour back would stop the polls for an hour.
         offset = asyncio.get_running_loop().time() - time.time()
-        watch = Watch(
+        schedule = PollSchedule(
             job,
             deadline=None if self.deadline is None else self.deadline + offset,
             queued_at=None if job.queued_at is None else job.queued_at + offset,
             poll_interval=self.poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
-            model=transport.account.models[job.model],
-            worthwhile=WITH_LIMITER,
+            model=transport.key_state.models[job.model],
+            min_lateness=WITH_LIMITER,
         )
         try:
-            return await self._completed(transport, watch), None
+            return await self._completed(transport, schedule), None
         except VeniceError as error:
             self.log.error("%s", error)
-            return watch.job, error
+            return schedule.job, error
 
-    async def _completed(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
+    async def _completed(self, transport: AsyncTransport, schedule: PollSchedule) -> VideoJob:
         """
         Poll until the job is completed.
 
         :raises VeniceError: what ends the wait otherwise.
         """
         clock = asyncio.get_running_loop().time
-        pause, read_after = watch.first_look(clock(), _EVEN), 0.0
+        pause, read_after = schedule.first_poll(clock(), _EVEN), 0.0
         async with contextlib.AsyncExitStack() as stack:
             while True:
                 await asyncio.sleep(pause)
                 try:
-                    if transport.account.refused_at > read_after:
-                        refused_at = transport.account.refused_at
+                    if transport.key_state.refused_at > read_after:
+                        refused_at = transport.key_state.refused_at
                         transport = await self._reconnect(stack, transport, refused_at)
                         read_after = refused_at
-                    seen = await self._poll(transport, watch)
+                    seen = await self._poll(transport, schedule)
                 except VeniceError as error:
-                    pause = watch.on_error(error, clock(), random.random())
+                    pause = schedule.on_error(error, clock(), random.random())
                     if refuses_key(error):
-                        transport.account.refused_at = time.monotonic()
+                        transport.key_state.refused_at = time.monotonic()
                     self.log.warning("%s; the next poll is in %.0f s", error, pause)
                     continue
                 if seen.is_completed():
-                    watch.ended(seen, clock())
+                    schedule.ended(seen, clock())
                     self.log.info("%s is completed", seen)
                     return seen
-                pause = watch.saw(seen, clock(), _EVEN)
-                if line := watch.news():
+                pause = schedule.on_running(seen, clock(), _EVEN)
+                if line := schedule.progress_message():
                     self.log.info(line)
 
     async def _reconnect(
@@ -203,13 +204,13 @@ class VeniceVideoTrigger(BaseTrigger):
             return transport
         return await stack.enter_async_context(shared_transport(settings))
 
-    async def _poll(self, transport: AsyncTransport, watch: Watch) -> VideoJob:
+    async def _poll(self, transport: AsyncTransport, schedule: PollSchedule) -> VideoJob:
         """Poll once; a turn that does not come before the deadline is a poll that failed."""
         patience = None
-        if watch.deadline is not None:
-            patience = max(0.0, watch.deadline - asyncio.get_running_loop().time()) + random.uniform(*_LAST_LOOK)
-        look = transport.send(calls.retrieve(watch.job), attempts=1, waiter=watch)
+        if schedule.deadline is not None:
+            patience = max(0.0, schedule.deadline - asyncio.get_running_loop().time()) + random.uniform(*_LAST_LOOK)
+        poll = transport.send(calls.retrieve(schedule.job), attempts=1, priority=schedule)
         try:
-            return await asyncio.wait_for(look, patience)
+            return await asyncio.wait_for(poll, patience)
         except asyncio.TimeoutError:
-            raise VeniceConnectionError(f"no answer about {watch.job} came in time", sent=True) from None
+            raise VeniceConnectionError(f"no answer about {schedule.job} came in time", sent=True) from None

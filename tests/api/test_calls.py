@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMetadata, VideoModel, VideoQuote
-from airflow_provider_venice.api.replies import Head, Reply
 from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.api.responses import Response, ResponseHead
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceError,
@@ -51,10 +51,10 @@ CALLS: dict[str, Call[Any]] = {
 }
 
 
-def reply(status: int, body: Any, headers: dict[str, str] | None = None) -> Reply:
+def response(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    return Reply(Head(status, headers or {}, NOW), body)
+    return Response(ResponseHead(status, headers or {}, NOW), body)
 
 
 SENT: list[tuple[str, str, str, Any, bool, str | None, bool]] = [
@@ -105,20 +105,20 @@ def test_what_json_cannot_say_is_refused_before_anything_is_sent(value: Any) -> 
 
 MP4 = {"content-type": "video/mp4", "content-length": "1234"}
 
-VALUES: list[tuple[str, Reply, Any]] = [
-    ("quote", reply(200, {"quote": 0.35}), VideoQuote(Decimal("0.35"), model="wan")),
-    ("quote", reply(200, {"quote": "0.35"}), VideoQuote(Decimal("0.35"), model="wan")),
-    ("quote", reply(200, {"quote": 0}), VideoQuote(Decimal(0), model="wan")),
-    ("queue", reply(200, {"model": "wan-2", "queue_id": "q"}), VideoJob("wan-2", "q", queued_at=NOW)),
-    ("queue", reply(201, {"queue_id": "q", "model": 5, "download_url": ""}), VideoJob("wan", "q", queued_at=NOW)),
+VALUES: list[tuple[str, Response, Any]] = [
+    ("quote", response(200, {"quote": 0.35}), VideoQuote(Decimal("0.35"), model="wan")),
+    ("quote", response(200, {"quote": "0.35"}), VideoQuote(Decimal("0.35"), model="wan")),
+    ("quote", response(200, {"quote": 0}), VideoQuote(Decimal(0), model="wan")),
+    ("queue", response(200, {"model": "wan-2", "queue_id": "q"}), VideoJob("wan-2", "q", queued_at=NOW)),
+    ("queue", response(201, {"queue_id": "q", "model": 5, "download_url": ""}), VideoJob("wan", "q", queued_at=NOW)),
     (
         "queue",
-        reply(200, {"model": "wan", "queue_id": "q", "download_url": LINK}),
+        response(200, {"model": "wan", "queue_id": "q", "download_url": LINK}),
         VideoJob("wan", "q", download_url=LINK, queued_at=NOW),
     ),
     (
         "retrieve",
-        reply(200, {"status": "PROCESSING", "average_execution_time": 145000, "execution_duration": 5000.5}),
+        response(200, {"status": "PROCESSING", "average_execution_time": 145000, "execution_duration": 5000.5}),
         VideoJob(
             "wan",
             "q-7",
@@ -130,17 +130,17 @@ VALUES: list[tuple[str, Reply, Any]] = [
     ),
     (
         "retrieve",
-        reply(200, {"status": "queued", "average_execution_time": None, "execution_duration": "x"}),
+        response(200, {"status": "queued", "average_execution_time": None, "execution_duration": "x"}),
         VideoJob("wan", "q-7", queued_at=NOW - 60),
     ),
     (
         "retrieve",
-        reply(200, {"status": "COMPLETED"}),
+        response(200, {"status": "COMPLETED"}),
         VideoJob("wan", "q-7", status="completed", queued_at=NOW - 60, completed_at=NOW),
     ),
     (
         "retrieve",
-        reply(200, None, MP4),
+        response(200, None, MP4),
         VideoJob(
             "wan",
             "q-7",
@@ -150,33 +150,33 @@ VALUES: list[tuple[str, Reply, Any]] = [
             metadata=VideoMetadata(format="mp4", file_size=1234),
         ),
     ),
-    ("complete", reply(200, {"success": True}), True),
-    ("complete", reply(200, {"success": False}), False),
-    ("complete", reply(200, {}), False),
-    ("complete", reply(404, {"error": "gone"}), False),
-    ("revoke", reply(204, b""), True),
-    ("revoke", reply(200, b"<html>"), True),
-    ("revoke", reply(410, b""), False),
-    ("revoke", reply(404, {"error": "No such link."}), False),
-    ("complete", reply(400, {"error": "Request ID is invalid."}), None),
-    ("complete", reply(400, {"error": {"message": "No", "code": "REQUEST_ID_NOT_FOUND"}}), None),
-    ("complete", reply(400, {"error": "No", "code": "REQUEST_ID_NOT_FOUND"}), None),
-    ("delete", reply(200, None, {"content-type": "video/mp4"}), True),
-    ("delete", reply(200, {"status": "PROCESSING"}), False),
-    ("delete", reply(200, {"status": "COMPLETED"}), False),
-    ("delete", reply(404, {"error": "gone"}), False),
-    ("delete", reply(410, {"error": "gone"}), False),
-    ("delete", reply(400, {"error": "Request ID is invalid."}), False),
-    ("retrieve", reply(200, {"status": "running"}), VideoJob("wan", "q-7", status="processing", queued_at=NOW - 60)),
-    ("models", reply(200, {"data": [{"id": "wan"}, {"id": 5}, "x", {}]}), [VideoModel("wan")]),
-    ("rate_limits", reply(200, {"data": {"apiTier": {}}}), {"apiTier": {}}),
-    ("balance", reply(200, {"balances": {"usd": 0.1}}), {"balances": {"usd": Decimal("0.1")}}),
-    ("image", reply(200, {"images": [base64.b64encode(b"png").decode()]}), GeneratedImage(b"png", "image/webp")),
+    ("complete", response(200, {"success": True}), True),
+    ("complete", response(200, {"success": False}), False),
+    ("complete", response(200, {}), False),
+    ("complete", response(404, {"error": "gone"}), False),
+    ("revoke", response(204, b""), True),
+    ("revoke", response(200, b"<html>"), True),
+    ("revoke", response(410, b""), False),
+    ("revoke", response(404, {"error": "No such link."}), False),
+    ("complete", response(400, {"error": "Request ID is invalid."}), None),
+    ("complete", response(400, {"error": {"message": "No", "code": "REQUEST_ID_NOT_FOUND"}}), None),
+    ("complete", response(400, {"error": "No", "code": "REQUEST_ID_NOT_FOUND"}), None),
+    ("delete", response(200, None, {"content-type": "video/mp4"}), True),
+    ("delete", response(200, {"status": "PROCESSING"}), False),
+    ("delete", response(200, {"status": "COMPLETED"}), False),
+    ("delete", response(404, {"error": "gone"}), False),
+    ("delete", response(410, {"error": "gone"}), False),
+    ("delete", response(400, {"error": "Request ID is invalid."}), False),
+    ("retrieve", response(200, {"status": "running"}), VideoJob("wan", "q-7", status="processing", queued_at=NOW - 60)),
+    ("models", response(200, {"data": [{"id": "wan"}, {"id": 5}, "x", {}]}), [VideoModel("wan")]),
+    ("rate_limits", response(200, {"data": {"apiTier": {}}}), {"apiTier": {}}),
+    ("balance", response(200, {"balances": {"usd": 0.1}}), {"balances": {"usd": Decimal("0.1")}}),
+    ("image", response(200, {"images": [base64.b64encode(b"png").decode()]}), GeneratedImage(b"png", "image/webp")),
 ]
 
 
 @pytest.mark.parametrize(("name", "answer", "value"), VALUES)
-def test_an_answer_is_a_typed_value(name: str, answer: Reply, value: Any) -> None:
+def test_an_answer_is_a_typed_value(name: str, answer: Response, value: Any) -> None:
     assert CALLS[name].read(answer) == value
 
 
@@ -209,12 +209,12 @@ CROOKED: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize(("name", "body", "problem"), CROOKED)
 def test_an_answer_that_is_not_the_apis_is_told(name: str, body: Any, problem: str) -> None:
     with pytest.raises(VeniceResponseError, match=problem):
-        CALLS[name].read(reply(200, body))
+        CALLS[name].read(response(200, body))
 
 
 def test_a_model_that_cannot_be_read_does_not_hide_the_others() -> None:
     entries = [{"id": "x", "model_spec": [1]}, {"id": 7}, None, {"id": "good"}]
-    assert [model.id for model in CALLS["models"].read(reply(200, {"data": entries}))] == ["good"]
+    assert [model.id for model in CALLS["models"].read(response(200, {"data": entries}))] == ["good"]
 
 
 ENDED = (400, 404, 410, 422)
@@ -224,7 +224,7 @@ ENDED = (400, 404, 410, 422)
 @pytest.mark.parametrize("name", ["retrieve", "download", "link"])
 def test_only_what_says_that_the_job_has_ended_ends_it(name: str, status: int) -> None:
     with pytest.raises(VeniceAPIError) as caught:
-        CALLS[name].read(reply(status, {"error": "x"}))
+        CALLS[name].read(response(status, {"error": "x"}))
     error = caught.value
     assert isinstance(error, VideoGenerationError) is (status in ENDED)
     assert isinstance(error, VeniceRateLimitError) is (status == 429)
@@ -235,31 +235,31 @@ def test_only_what_says_that_the_job_has_ended_ends_it(name: str, status: int) -
 
 def test_a_failed_job_has_ended() -> None:
     with pytest.raises(VideoGenerationError, match="out of memory") as caught:
-        CALLS["retrieve"].read(reply(200, {"status": "FAILED", "error": "out of memory"}))
+        CALLS["retrieve"].read(response(200, {"status": "FAILED", "error": "out of memory"}))
     assert not caught.value.can_heal
 
 
 def test_a_job_that_still_runs_may_be_fetched_later() -> None:
     with pytest.raises(VideoDownloadError, match="processing") as caught:
-        CALLS["download"].read(reply(200, {"status": "PROCESSING"}))
+        CALLS["download"].read(response(200, {"status": "PROCESSING"}))
     assert caught.value.can_heal
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "completed"])
 def test_an_ordinary_job_that_is_completed_before_its_video_is_there_may_be_fetched_later(status: str) -> None:
     with pytest.raises(VideoDownloadError, match=r"not deliver its video yet.*gave a download_url") as caught:
-        CALLS["download"].read(reply(200, {"status": status}))
+        CALLS["download"].read(response(200, {"status": status}))
     assert caught.value.can_heal
 
 
 def test_a_failed_job_is_not_fetched_again() -> None:
     with pytest.raises(VideoGenerationError, match="out of memory"):
-        CALLS["download"].read(reply(200, {"status": "FAILED", "error": "out of memory"}))
+        CALLS["download"].read(response(200, {"status": "FAILED", "error": "out of memory"}))
 
 
 def test_a_private_job_without_its_link_is_told_from_one_that_runs() -> None:
     with pytest.raises(VideoGenerationError, match="download_url came only once") as caught:
-        calls.download(VideoJob("wan-private", "q-8")).read(reply(200, {"status": "completed"}))
+        calls.download(VideoJob("wan-private", "q-8")).read(response(200, {"status": "completed"}))
     assert not caught.value.can_heal
 
 
@@ -274,7 +274,7 @@ def test_a_refusal_that_is_not_the_apis_says_nothing_of_a_job(name: str, status:
     if name in ("link", "revoke") and status == 410:
         return  # the test below
     with pytest.raises(VeniceResponseError, match="not from the API") as caught:
-        CALLS[name].read(reply(status, body))
+        CALLS[name].read(response(status, body))
     assert caught.value.can_heal
     assert caught.value.status_code == status
 
@@ -282,22 +282,22 @@ def test_a_refusal_that_is_not_the_apis_says_nothing_of_a_job(name: str, status:
 @pytest.mark.parametrize("body", FOREIGN)
 def test_a_link_that_is_spent_is_known_by_its_status(body: bytes) -> None:
     with pytest.raises(VideoGenerationError):
-        CALLS["link"].read(reply(410, body))
-    assert CALLS["revoke"].read(reply(410, body)) is False
+        CALLS["link"].read(response(410, body))
+    assert CALLS["revoke"].read(response(410, body)) is False
 
 
 @pytest.mark.parametrize("body", FOREIGN)
 @pytest.mark.parametrize("status", [403, 404, 413])
 def test_a_refused_submission_is_refused_whoever_says_so(status: int, body: bytes) -> None:
     with pytest.raises(VeniceAPIError) as caught:
-        CALLS["queue"].read(reply(status, body))
+        CALLS["queue"].read(response(status, body))
     assert not caught.value.may_have_acted
     assert not caught.value.can_heal
 
 
 def test_a_payment_that_is_required_is_the_apis_in_its_other_form_too() -> None:
     with pytest.raises(VeniceAPIError) as caught:
-        CALLS["retrieve"].read(reply(402, {"x402Version": 2, "accepts": []}))
+        CALLS["retrieve"].read(response(402, {"x402Version": 2, "accepts": []}))
     assert not caught.value.can_heal
 
 
@@ -318,18 +318,18 @@ def test_a_job_that_was_just_submitted_may_not_be_known_everywhere(
 ) -> None:
     job = VideoJob("wan", "q-7", queued_at=None if age is None else NOW - age)
     with pytest.raises(VeniceError) as caught:
-        make(job).read(reply(status, body))
+        make(job).read(response(status, body))
     assert caught.value.can_heal is heals
     assert isinstance(caught.value, VideoGenerationError) is not heals
     with pytest.raises(VideoGenerationError):
-        make(job).read(reply(422, {"error": "policy"}))
+        make(job).read(response(422, {"error": "policy"}))
     with pytest.raises(VideoGenerationError):
-        make(job).read(reply(400, {"error": "Video generation failed"}))
+        make(job).read(response(400, {"error": "Video generation failed"}))
 
 
 def test_a_submission_without_its_id_does_not_show_the_link() -> None:
     with pytest.raises(VeniceResponseError) as caught:
-        CALLS["queue"].read(reply(200, {"model": "wan-private", "download_url": LINK}))
+        CALLS["queue"].read(response(200, {"model": "wan-private", "download_url": LINK}))
     assert "s3cr3t" not in str(caught.value)
     assert "wan-private" in str(caught.value)
 
@@ -340,7 +340,7 @@ def test_a_submission_without_its_id_does_not_show_the_link() -> None:
 def test_a_run_time_that_is_none_is_unknown(number: str) -> None:
     body = f'{{"status": "PROCESSING", "average_execution_time": {number}, "execution_duration": {number}}}'
     try:
-        job = CALLS["retrieve"].read(reply(200, body.encode()))
+        job = CALLS["retrieve"].read(response(200, body.encode()))
     except VeniceResponseError:
         assert number == "1e99999999999999999999"
         return
@@ -414,7 +414,7 @@ def test_any_answer_at_all_becomes_a_value_or_our_error(
     if body is None:  # what a transport leaves unread is the media of a success
         status, headers = 200, {**headers, "content-type": "video/mp4"}
     try:
-        value = CALLS[name].read(Reply(Head(status, headers, NOW), body))
+        value = CALLS[name].read(Response(ResponseHead(status, headers, NOW), body))
     except VeniceError as error:
         told = str(error)
     else:
@@ -449,7 +449,7 @@ def test_nothing_but_a_missing_id_loses_a_job_that_was_paid_for(
 ) -> None:
     payload = {**extra, "queue_id": queue_id, "model": model, "download_url": link}
     body = (json.dumps(payload)[:-1] + f', "number": {number}}}').encode()
-    job = CALLS["queue"].read(reply(200, body, {"x-venice-balance-usd": balance}))
+    job = CALLS["queue"].read(response(200, body, {"x-venice-balance-usd": balance}))
     assert job.queue_id == queue_id
     assert job.model == (model if isinstance(model, str) and model.strip() else "wan")
     assert job.download_url in (None, link)

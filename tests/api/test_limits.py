@@ -65,8 +65,8 @@ def sent(pace: Pace, count: int, now: float = NOW) -> list[float]:
     slots = []
     for _ in range(count):
         now = pace.next_at(now)
-        pace.take(now)
-        pace.done()
+        pace.acquire(now)
+        pace.release()
         slots.append(round(now - NOW, 6))
     return slots
 
@@ -109,9 +109,9 @@ def test_after_a_reset_one_request_asks_what_is_left() -> None:
     pace = Pace(120)
     pace.observe(RateLimit(120, 2, NOW + 10), None, NOW)
     assert pace.next_at(NOW) == NOW + 10
-    pace.take(NOW + 10)
+    pace.acquire(NOW + 10)
     assert pace.next_at(NOW + 11) > NOW + 11  # its answer is still to come
-    pace.done()
+    pace.release()
     pace.observe(RateLimit(120, 119, NOW + 70), None, NOW + 11)
     assert pace.next_at(NOW + 11) == NOW + 11
 
@@ -128,9 +128,9 @@ def test_no_kind_of_window_is_overdrawn(kind: str) -> None:
     window, pace, now, refused = WINDOWS[kind](120, 60.0), Pace(120, burst=4), NOW, 0
     for _ in range(1000):
         now = pace.next_at(now)
-        pace.take(now)
+        pace.acquire(now)
         refused += not window.take(now)
-        pace.done()
+        pace.release()
         pace.observe(RateLimit(120, window.remaining(), window.resets_at), None, now)
     assert refused == 0
     assert (now - NOW) / 1000 == pytest.approx(60 / 114, rel=0.1)
@@ -148,9 +148,9 @@ def test_what_is_in_flight_is_spent() -> None:
     pace = Pace(20)
     pace.observe(RateLimit(20, 3, NOW + 40), None, NOW)
     for _ in range(2):
-        pace.take(NOW)
+        pace.acquire(NOW)
     assert pace.next_at(NOW) == NOW + 40
-    pace.done()
+    pace.release()
     assert pace.next_at(NOW + 30) == NOW + 30
 
 
@@ -187,8 +187,8 @@ def test_failures_are_few_enough_not_to_bring_the_block() -> None:
     pace, now, failures = Pace(120), NOW, []
     for _ in range(100):
         now = pace.next_at(now)
-        pace.take(now)
-        pace.done()
+        pace.acquire(now)
+        pace.release()
         pace.observe(UNKNOWN, None, now, failed=True)
         failures.append(now)
     assert all(later - earlier >= 30 for earlier, later in zip(failures, failures[10:], strict=False))
@@ -230,9 +230,9 @@ def test_who_shares_a_key_without_knowing_of_each_other_is_not_refused(
         pace = paces[number]
         slot = pace.next_at(now)
         if slot <= now:
-            pace.take(now)
+            pace.acquire(now)
             told = server.ask(now)
-            pace.done()
+            pace.release()
             pace.observe(told, None, now)
         due.append((slot, number))
     # Each client but one may be surprised once a window, when it believes an answer that is older than the last slot.
@@ -241,8 +241,8 @@ def test_who_shares_a_key_without_knowing_of_each_other_is_not_refused(
 
 def test_requests_of_others_that_are_expected_count_as_sent() -> None:
     pace = Pace(20, window=19.0)
-    pace.take(NOW)
-    pace.done()
+    pace.acquire(NOW)
+    pace.release()
     pace.expect(3, NOW)
     assert pace.next_at(NOW) - NOW == pytest.approx(4)
     # However many they are, polls go on after half a window.
@@ -253,8 +253,8 @@ def test_requests_of_others_that_are_expected_count_as_sent() -> None:
 def test_the_next_one_waits_until_all_that_are_too_many_are_forgotten() -> None:
     pace = Pace(20, window=19.0, burst=math.inf)
     for second in range(19):
-        pace.take(NOW + second / 10)
-        pace.done()
+        pace.acquire(NOW + second / 10)
+        pace.release()
     pace.expect(4, NOW + 2)
     assert pace.next_at(NOW + 2) - NOW == pytest.approx(19 + 0.4)
 
@@ -276,9 +276,9 @@ def test_downloads_that_a_hand_over_announces_are_not_refused(kind: str, clips: 
                 refused += not window.take(now)
             elif pace.next_at(now) <= now and polled_at + 0.55 <= now < NOW + 60 * (minute + 1):
                 polled_at = now
-                pace.take(now)
+                pace.acquire(now)
                 refused += not window.take(now)
-                pace.done()
+                pace.release()
                 pace.observe(RateLimit(120, window.remaining(), window.resets_at), None, now)
     assert refused == 0
 
@@ -293,9 +293,9 @@ def test_admissions_that_count_for_more_bring_no_refusal_however_late_they_are_u
     pace, chance, now, submitted = Pace(40, window=70.0), random.Random(7), NOW, []
     while now < NOW + 1200:
         now = pace.next_at(now)
-        pace.take(now)
+        pace.acquire(now)
         pace.expect(count - 1, now)
-        pace.done()
+        pace.release()
         submitted.append(now // held * held + held if together else now + held * chance.random())
     window = WINDOWS[kind](40, 60.0)
     assert [window.take(at) for at in sorted(submitted)] == [True] * len(submitted)

@@ -180,7 +180,7 @@ def test_only_the_last_media_may_be_open_ended(clip: bytes) -> None:
 def test_media_that_lies_behind_the_end_is_missed(make_clip: Callable[..., bytes]) -> None:
     data = make_clip("faststart")
     start, _ = span(data, b"mdat")
-    assert "its media goes on at byte" in refused(data[:start] + box(b"mdat")[:8].ljust(8))
+    assert "its media continues at byte" in refused(data[:start] + box(b"mdat")[:8].ljust(8))
 
 
 def test_the_picture_of_a_turned_track_is_turned(clip: bytes) -> None:

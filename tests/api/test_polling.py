@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_venice.api.model import VideoJob
-from airflow_provider_venice.api.polling import Confirmation, ModelPolls, Watch, next_look
+from airflow_provider_venice.api.polling import Confirmation, ModelState, PollSchedule, next_poll
 from airflow_provider_venice.api.run_times import RunTimes
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
@@ -47,11 +47,11 @@ def watch_job(
 ) -> list[float]:
     """Return when a job was looked at, in seconds from its start; the last look finds it done."""
     chance = random.Random(seed)
-    watch = Watch(JOB, poll_interval=poll_interval)
+    schedule = PollSchedule(JOB, poll_interval=poll_interval)
     looks = [0.0]
     while looks[-1] < seconds:
         seen = running(looks[-1], average)
-        looks.append(looks[-1] + watch.saw(seen, START + looks[-1], chance.random()))
+        looks.append(looks[-1] + schedule.on_running(seen, START + looks[-1], chance.random()))
     return looks
 
 
@@ -62,8 +62,8 @@ averages = st.none() | st.floats(0, 1e9) | st.sampled_from([5e-324, 1e-9, 1e300,
 @given(elapsed=seconds, average=averages)
 def test_a_pause_is_positive_and_bearable(elapsed: float, average: float | None) -> None:
     run_times = RunTimes()
-    run_times.told(average)
-    assert 0.05 <= next_look(elapsed, run_times) <= 60
+    run_times.observe_average(average)
+    assert 0.05 <= next_poll(elapsed, run_times) <= 60
 
 
 @given(
@@ -78,8 +78,12 @@ def test_a_pause_keeps_the_floor_and_the_deadline(
 ) -> None:
     for failing in (False, True):
         deadline = None if left is None else START + left
-        watch = Watch(JOB, deadline=deadline, poll_interval=poll_interval)
-        pause = watch.on_error(DOWN, START, chance) if failing else watch.saw(running(elapsed, average), START, chance)
+        schedule = PollSchedule(JOB, deadline=deadline, poll_interval=poll_interval)
+        pause = (
+            schedule.on_error(DOWN, START, chance)
+            if failing
+            else schedule.on_running(running(elapsed, average), START, chance)
+        )
         assert pause > 0
         if deadline is None:
             assert pause >= (poll_interval or 0)
@@ -91,10 +95,11 @@ def test_a_pause_keeps_the_floor_and_the_deadline(
 
 @given(at=st.floats(0, 1e6), failing=st.booleans())
 def test_patience_ends_with_the_deadline(at: float, failing: bool) -> None:
-    watch = Watch(JOB, deadline=START)
-    look = functools.partial(watch.on_error, DOWN) if failing else functools.partial(watch.saw, running(1, 1))
+    schedule = PollSchedule(JOB, deadline=START)
+    polled = functools.partial(schedule.on_running, running(1, 1))
+    poll = functools.partial(schedule.on_error, DOWN) if failing else polled
     with pytest.raises(VideoTimeoutError) as caught:
-        look(START + at, 0.5)
+        poll(START + at, 0.5)
     error = caught.value
     assert (error.model, error.queue_id, error.can_heal) == ("wan", "q-7", True)
     assert "q-7" in str(error)
@@ -102,9 +107,9 @@ def test_patience_ends_with_the_deadline(at: float, failing: bool) -> None:
 
 
 def test_the_last_look_is_at_the_deadline() -> None:
-    watch = Watch(JOB, deadline=START + 100, poll_interval=60)
-    assert watch.saw(running(0, 145), START, 0.5) == 60
-    assert watch.saw(running(60, 145), START + 60, 0.5) == 40
+    schedule = PollSchedule(JOB, deadline=START + 100, poll_interval=60)
+    assert schedule.on_running(running(0, 145), START, 0.5) == 60
+    assert schedule.on_running(running(60, 145), START + 60, 0.5) == 40
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -146,22 +151,22 @@ def test_a_floor_is_kept_through_a_whole_job() -> None:
 
 
 def test_failures_back_off_and_a_good_look_forgets_them() -> None:
-    watch = Watch(JOB, longest_backoff=60)
-    pauses = [watch.on_error(DOWN, START, 1.0) for _ in range(9)]
+    schedule = PollSchedule(JOB, longest_backoff=60)
+    pauses = [schedule.on_error(DOWN, START, 1.0) for _ in range(9)]
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
-    watch.saw(running(1, 145), START, 0.5)
-    assert watch.on_error(DOWN, START, 1.0) == 2
-    assert watch.on_error(DOWN, START, 0.0) == 1
+    schedule.on_running(running(1, 145), START, 0.5)
+    assert schedule.on_error(DOWN, START, 1.0) == 2
+    assert schedule.on_error(DOWN, START, 0.0) == 1
 
 
 @pytest.mark.parametrize(("named", "pause"), [(30.0, 31.5), (0.0, 1.0), (300.0, 315.0)])
 def test_a_rate_limit_is_waited_out(named: float, pause: float) -> None:
     error = VeniceRateLimitError("slow down", 429, retry_after=named)
-    assert Watch(JOB, longest_backoff=60).on_error(error, START, 0.5) == pytest.approx(pause)
+    assert PollSchedule(JOB, longest_backoff=60).on_error(error, START, 0.5) == pytest.approx(pause)
 
 
 def test_a_server_error_is_a_failure_like_another() -> None:
-    assert Watch(JOB).on_error(VeniceAPIError("bad gateway", 502), START, 0.5) == 1
+    assert PollSchedule(JOB).on_error(VeniceAPIError("bad gateway", 502), START, 0.5) == 1
 
 
 ENDED = VideoGenerationError("it failed", 400)
@@ -195,37 +200,37 @@ RUNS = VeniceError()  # stands for a poll that found the job running
 def test_an_end_and_a_refused_key_are_believed_the_second_time(
     polls: list[VeniceError], believed: VeniceError | None
 ) -> None:
-    watch, confirmation = Watch(JOB), Confirmation()
+    schedule, confirmation = PollSchedule(JOB), Confirmation()
     for number, error in enumerate(polls):
         last = believed is not None and number == len(polls) - 1
         if error is RUNS:
-            assert watch.saw(running(1, 145), START, 0.5) > 0
+            assert schedule.on_running(running(1, 145), START, 0.5) > 0
             confirmation.on_answer()
         elif last:
-            for take in (functools.partial(watch.on_error, now=START, chance=0.5), confirmation.needed):
+            for take in (functools.partial(schedule.on_error, now=START, chance=0.5), confirmation.needed):
                 with pytest.raises(VeniceError) as caught:
                     take(error)
                 assert caught.value is believed
         else:
-            assert 1 <= watch.on_error(error, START, 0.5) <= 60
+            assert 1 <= schedule.on_error(error, START, 0.5) <= 60
             assert confirmation.needed(error) == {"it failed": 2, "refunded": 2, "down": None}.get(str(error), 5)
 
 
 def test_an_end_is_confirmed_after_the_deadline_too_but_not_for_ever() -> None:
-    watch = Watch(JOB, deadline=START)
-    assert watch.on_error(ENDED, START + 1, 0.5) == 2
+    schedule = PollSchedule(JOB, deadline=START)
+    assert schedule.on_error(ENDED, START + 1, 0.5) == 2
     with pytest.raises(VideoGenerationError):
-        watch.on_error(ENDED, START + 3, 0.5)
+        schedule.on_error(ENDED, START + 3, 0.5)
     with pytest.raises(VideoTimeoutError):
-        Watch(JOB, deadline=START).on_error(REFUSED, START + 1, 0.5)
+        PollSchedule(JOB, deadline=START).on_error(REFUSED, START + 1, 0.5)
 
 
 def lines(*jobs: VideoJob) -> list[str | None]:
-    watch = Watch(JOB)
+    schedule = PollSchedule(JOB)
     found = []
     for job in jobs:
-        watch.saw(job, START, 0.5)
-        found.append(watch.news())
+        schedule.on_running(job, START, 0.5)
+        found.append(schedule.progress_message())
     return found
 
 
@@ -302,17 +307,17 @@ def test_nobody_starves_whatever_the_run_times_are_and_the_server_says(law: str,
 
 
 def test_a_job_is_suspect_until_a_poll_of_its_model_succeeds() -> None:
-    model = ModelPolls()
-    watches = [Watch(JOB, model=model) for _ in range(5)]
+    model = ModelState()
+    schedules = [PollSchedule(JOB, model=model) for _ in range(5)]
     for error in (REFUSED, VeniceRateLimitError("slow down", 429)):
-        watches[0].on_error(error, START, 0.5)
-        assert not watches[0].failing
+        schedules[0].on_error(error, START, 0.5)
+        assert not schedules[0].failing
     for number in range(3):
-        assert [watch.failing for watch in watches] == [True] * number + [False] * (5 - number)
-        watches[number].on_error(DOWN, START + number, 0.5)
-    assert all(watch.failing for watch in watches)
-    watches[4].saw(running(1, 145), START + 4, 0.5)
-    assert not any(watch.failing for watch in watches)
+        assert [schedule.failing for schedule in schedules] == [True] * number + [False] * (5 - number)
+        schedules[number].on_error(DOWN, START + number, 0.5)
+    assert all(schedule.failing for schedule in schedules)
+    schedules[4].on_running(running(1, 145), START + 4, 0.5)
+    assert not any(schedule.failing for schedule in schedules)
 
 
 def test_a_model_that_fails_costs_the_others_little() -> None:
@@ -329,10 +334,10 @@ def test_a_model_that_fails_costs_the_others_little() -> None:
 def fitted(told: float, median: float, sigma: float, gap: float) -> RunTimes:
     """Return what is known after 200 jobs that were looked at every ``gap`` seconds."""
     run_times, chance = RunTimes(), random.Random(3)
-    run_times.told(told)
+    run_times.observe_average(told)
     for _ in range(200):
         length = chance.lognormvariate(math.log(median), sigma)
-        run_times.saw(gap * (length // gap), gap * (length // gap + 1))
+        run_times.observe(gap * (length // gap), gap * (length // gap + 1))
     return run_times
 
 
@@ -355,9 +360,9 @@ def test_lateness_grows_from_nothing_and_not_faster_than_time(
     elapsed: float, more: float, average: float | None, ended: list[tuple[float, float]]
 ) -> None:
     run_times = RunTimes()
-    run_times.told(average)
+    run_times.observe_average(average)
     for after, longer in ended:
-        run_times.saw(after, after + longer)
+        run_times.observe(after, after + longer)
     assert run_times.lateness(elapsed, elapsed) == pytest.approx(0, abs=1e-6 * max(1.0, elapsed))
     half, whole = (run_times.lateness(elapsed + part, elapsed) for part in (more / 2, more))
     slack = 1e-6 * max(1.0, elapsed + more)

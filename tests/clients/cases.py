@@ -81,9 +81,9 @@ class Scene:
 
     def _send(self, method: str, url: str, body: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.simulator.api_key}"}
-        reply = requests.request(method, url, json=body, headers=headers, timeout=20, verify=self.trusted)
-        reply.raise_for_status()
-        return reply.json()
+        response = requests.request(method, url, json=body, headers=headers, timeout=20, verify=self.trusted)
+        response.raise_for_status()
+        return response.json()
 
 
 #: What is wrong with an outcome; ``None`` where nothing is.

@@ -26,7 +26,7 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
     VideoTimeoutError,
 )
-from airflow_provider_venice.hooks.sealing import seal, unseal
+from airflow_provider_venice.hooks.private_links import decrypt_link, encrypt_link
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.storage import StoredVideo
@@ -132,7 +132,7 @@ def test_a_private_clip_is_fetched_by_its_link(
     for paid in (job, done):
         # What an XCom of it holds: enough to fetch the clip, and no readable link.
         assert job.download_url not in json.dumps(paid)
-        assert unseal(json.loads(json.dumps(paid))).download_url == job.download_url
+        assert decrypt_link(json.loads(json.dumps(paid))).download_url == job.download_url
     stored = hook.download(done, tmp_path / "private.mp4")
     assert stored.metadata.duration == 5.0
     assert hook.delete_media(done) is True
@@ -374,7 +374,7 @@ def test_a_clip_without_a_price_is_queued_all_the_same(
 def test_a_link_that_is_no_address_loses_no_job(hook: VeniceHook) -> None:
     odd = VideoJob("wan-private", "q", download_url="http://[s3cr3t")
     hook.announce(odd)
-    assert unseal(seal(odd)) == odd
+    assert decrypt_link(encrypt_link(odd)) == odd
 
 
 def test_a_rate_limit_is_waited_out(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:

@@ -35,13 +35,13 @@ def stopped_in_upload(store: ObjectStore) -> Iterator[None]:
     until = store.bytes_written() + ENOUGH
     is_over = threading.Event()
 
-    def watch() -> None:
+    def schedule() -> None:
         while not is_over.wait(0.002):
             if store.bytes_written() >= until:
                 store.stop()
                 return
 
-    watching = threading.Thread(target=watch)
+    watching = threading.Thread(target=schedule)
     watching.start()
     try:
         yield

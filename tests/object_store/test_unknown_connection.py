@@ -25,7 +25,7 @@ outcomes = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what is logged goes elsewhere
 outside = []
 
-def watch(event, arguments):
+def schedule(event, arguments):
     if event == "socket.getaddrinfo":
         host = arguments[0]
     elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
@@ -36,7 +36,7 @@ def watch(event, arguments):
         outside.append(f"{event} {host}")
         raise OSError(f"no way to {host}")
 
-sys.addaudithook(watch)
+sys.addaudithook(schedule)
 
 from tests.object_store.tasks import generate
 from tests.running import run_task

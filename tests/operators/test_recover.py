@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_venice.hooks.sealing import seal
+from airflow_provider_venice.hooks.private_links import encrypt_link
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
@@ -35,7 +35,7 @@ def test_every_job_has_its_fate(hook: VeniceHook, venice_simulator: VeniceSimula
     running = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
     for job in (done, private, gone):
         venice_simulator.finish(job.queue_id)
-    fates = recover(tmp_path, jobs=[done, seal(private), gone.to_dict(), running])
+    fates = recover(tmp_path, jobs=[done, encrypt_link(private), gone.to_dict(), running])
     assert {queue_id: fate["status"] for queue_id, fate in fates.items()} == {
         done.queue_id: "collected",
         private.queue_id: "collected",
@@ -58,8 +58,13 @@ def test_a_run_is_searched_for_what_no_task_has_delivered(
     venice_simulator.finish()
     tries = Tries(
         upstream={
-            "venice_job": [seal(delivered), None, seal(lost)],
-            "return_value": [None, "text", {"path": "s3://b/k.mp4", "job": seal(delivered)}, seal(lost)],
+            "venice_job": [encrypt_link(delivered), None, encrypt_link(lost)],
+            "return_value": [
+                None,
+                "text",
+                {"path": "s3://b/k.mp4", "job": encrypt_link(delivered)},
+                encrypt_link(lost),
+            ],
         }
     )
     fates = recover(tmp_path, tries)
@@ -132,11 +137,11 @@ def test_a_clip_that_was_only_about_to_be_stored_is_collected(
     job = hook.queue(TEXT)
     venice_simulator.finish()
     noted = {"path": str(tmp_path / "never.mp4"), "size": 1, "sha256": "0" * 64, "is_stored": False}
-    fates = recover(tmp_path, Tries(upstream={"venice_job": [{**seal(job), "delivery": noted}]}))
+    fates = recover(tmp_path, Tries(upstream={"venice_job": [{**encrypt_link(job), "delivery": noted}]}))
     assert fates[job.queue_id]["status"] == "collected"
     venice_simulator.fail("retrieve", status=410, times=None)
     (tmp_path / f"{job.queue_id}.mp4").unlink()
-    fates = recover(tmp_path, Tries(upstream={"venice_job": [{**seal(job), "delivery": noted}]}))
+    fates = recover(tmp_path, Tries(upstream={"venice_job": [{**encrypt_link(job), "delivery": noted}]}))
     assert fates[job.queue_id]["status"] == "lost"
     assert "never.mp4; it is not there" in fates[job.queue_id]["error"]
 

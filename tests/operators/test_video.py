@@ -147,7 +147,7 @@ class TestQueue:
         waiting["deferrable"] = deferrable
         stuck, failed = Tries(), Tries()
         for _ in range(2):
-            with pytest.raises(VideoTimeoutError, match="goes on at Venice"):  # which Airflow retries
+            with pytest.raises(VideoTimeoutError, match="Venice keeps it for a limited time"):  # which Airflow retries
                 run_task(VeniceQueueVideoOperator(**{**TEXT, "prompt": "[simulate: stuck] x"}, **waiting), stuck)
             with pytest.raises(AirflowFailException, match="generation failed"):
                 run_task(VeniceQueueVideoOperator(**{**TEXT, "prompt": "[simulate: fail] x"}, **waiting), failed)
@@ -293,7 +293,7 @@ class TestGenerate:
     @pytest.mark.parametrize(
         ("prompt", "error", "said"),
         [
-            ("[simulate: stuck] x", VideoTimeoutError, "goes on at Venice"),
+            ("[simulate: stuck] x", VideoTimeoutError, "Venice keeps it for a limited time"),
             ("[simulate: fail] x", AirflowFailException, "generation failed"),
             ("[simulate: refund] x", AirflowFailException, "refunded"),
         ],

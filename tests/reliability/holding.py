@@ -14,7 +14,7 @@ from typing import Any
 from airflow_provider_venice.generation.delivery import Delivery
 from airflow_provider_venice.generation.run import GenerationRun
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
-from airflow_provider_venice.reservations import Owner
+from airflow_provider_venice.storage.reservations import Owner
 
 #: The environment variable with the folder in which a test asks for a hold, and sees that it is reached.
 FOLDER = "VENICE_TEST_HOLDS"

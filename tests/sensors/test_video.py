@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_venice.hooks.sealing import seal
+from airflow_provider_venice.hooks.private_links import encrypt_link
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from airflow_provider_venice.simulator import VeniceSimulator
@@ -29,7 +29,7 @@ def hook(venice_connection: str) -> VeniceHook:
 
 @MODES
 def test_a_job_comes_back_completed(mode: dict[str, Any], hook: VeniceHook) -> None:
-    job = seal(hook.queue(TEXT))
+    job = encrypt_link(hook.queue(TEXT))
     done = run_task(VeniceVideoSensor(task_id="wait", job=job, **mode))
     assert done["queue_id"] == job["queue_id"]
     assert done["status"] == "completed"
@@ -51,7 +51,7 @@ def test_a_list_comes_back_in_its_order(
 def test_a_private_link_stays_encrypted(mode: dict[str, Any], hook: VeniceHook) -> None:
     job = hook.queue(PRIVATE)
     assert job.download_url is not None
-    for given in (job, seal(job)):
+    for given in (job, encrypt_link(job)):
         done = run_task(VeniceVideoSensor(task_id="wait", job=given, **mode))
         assert job.download_url not in json.dumps(done)
         assert done["download_url"]
@@ -76,7 +76,7 @@ def test_a_failed_job_fails_the_task_for_good(mode: dict[str, Any], hook: Venice
 
 def test_the_time_is_up(hook: VeniceHook) -> None:
     job = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
-    with pytest.raises(AirflowSensorTimeout, match="goes on at Venice"):
+    with pytest.raises(AirflowSensorTimeout, match="Venice keeps it for a limited time"):
         run_task(VeniceVideoSensor(task_id="wait", job=job, timeout=0.5))
     with pytest.raises(AirflowSkipException):
         run_task(VeniceVideoSensor(task_id="wait", job=job, timeout=0.5, soft_fail=True))
@@ -147,14 +147,14 @@ def test_a_connection_that_is_not_defined_is_final_and_says_what_was_bought(hook
 
 
 def test_a_list_is_not_rescheduled() -> None:
-    with pytest.raises(ValueError, match="forgets between two looks"):
+    with pytest.raises(ValueError, match="forgets between two pokes"):
         VeniceVideoSensor(task_id="wait", job=[{"model": "wan", "queue_id": "1"}], mode="reschedule", deferrable=False)
     VeniceVideoSensor(task_id="wait", job=[{"model": "wan", "queue_id": "1"}], mode="reschedule")
 
 
 def test_a_wait_that_no_triggerer_ends_says_what_it_waited_for(hook: VeniceHook) -> None:
     job = hook.queue(TEXT)
-    tries, sensor = Tries(), VeniceVideoSensor(task_id="wait", job=seal(job), timeout=60)
+    tries, sensor = Tries(), VeniceVideoSensor(task_id="wait", job=encrypt_link(job), timeout=60)
     steps = Steps(sensor, tries)
     assert steps.deferred.timeout is not None
     assert 60 < steps.deferred.timeout.total_seconds() <= 60 + 120

@@ -26,6 +26,6 @@ def test_many_submissions_are_spread_over_the_minute(
     waited = ["The rate limit admits the request" in log for log in logs]
     assert waited.count(True) >= 4, "those that find more than ten others about wait for a turn"
     # 32 a minute; a worker that starts late may come close to the next one, but not to the one after that.
-    turns = [later - earlier for earlier, later in itertools.pairwise(paid)]
-    assert sum(turns) > 1.5 * (waited.count(True) - 1)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(paid)]
+    assert sum(pauses) > 1.5 * (waited.count(True) - 1)
     assert not any(entry.refused for entry in stack_simulator.journal.calls("queue"))

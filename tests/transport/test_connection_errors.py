@@ -182,8 +182,8 @@ def test_html_is_not_the_api(carry: Carry, status: int, title: str, message: str
 
 
 def test_a_redirect_names_where_it_leads(carry: Carry) -> None:
-    reply = answer(301, "", location="https://u:s3cr3t@api.venice.ai/x")
-    with RawServer(reply) as server:
+    response = answer(301, "", location="https://u:s3cr3t@api.venice.ai/x")
+    with RawServer(response) as server:
         assert told(carry, server.url, server.url) == (
             f"the answer of HOST (HTTP 301) is a redirect to https://api.venice.ai: ''; {WRONG}"
         )

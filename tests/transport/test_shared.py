@@ -19,10 +19,11 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceError
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.transport import asynchronous
-from airflow_provider_venice.transport.asynchronous import AsyncTransport, shared_transport
+from airflow_provider_venice.transport import shared
+from airflow_provider_venice.transport.asynchronous import AsyncTransport
+from airflow_provider_venice.transport.limiter import FirstInFirstOut, Priority, RateLimiter
 from airflow_provider_venice.transport.settings import Settings
-from airflow_provider_venice.transport.turns import InOrder, Turns, Waiter
+from airflow_provider_venice.transport.shared import shared_transport
 from benchmarks.virtual import VirtualLoop
 from tests.transport.carriers import API_KEY, RawServer, answer
 
@@ -93,7 +94,7 @@ async def test_many_users_share_one_session_until_the_last_has_left() -> None:
         await asyncio.gather(*users[1:])
         assert len(set(map(id, seen))) == 1
         assert not is_open(seen[0])
-        assert asynchronous._shared == {}
+        assert shared._shared == {}
         async with shared_transport(settings_for(server.url)) as transport:
             assert transport is not seen[0]
             await transport.send(QUOTE)
@@ -105,7 +106,7 @@ async def test_a_user_that_fails_leaves_as_well() -> None:
             async with shared_transport(settings_for(server.url, retry_attempts=1)) as transport:
                 await transport.send(QUOTE)
         assert transport._session.closed
-        assert asynchronous._shared == {}
+        assert shared._shared == {}
 
 
 async def test_one_key_has_one_pace_whatever_else_is_settled() -> None:
@@ -116,10 +117,10 @@ async def test_one_key_has_one_pace_whatever_else_is_settled() -> None:
         key = await stack.enter_async_context(shared_transport(Settings("b", url)))
         place = await stack.enter_async_context(shared_transport(Settings("a", url + "x")))
         assert first is not other
-        assert first.account is other.account
-        assert len({id(first.account), id(key.account), id(place.account)}) == 3
+        assert first.key_state is other.key_state
+        assert len({id(first.key_state), id(key.key_state), id(place.key_state)}) == 3
     async with shared_transport(Settings("a", url)) as again:
-        assert again.account is first.account
+        assert again.key_state is first.key_state
 
 
 def test_a_key_that_nobody_has_used_for_an_hour_is_forgotten() -> None:
@@ -130,10 +131,10 @@ def test_a_key_that_nobody_has_used_for_an_hour_is_forgotten() -> None:
             async with shared_transport(Settings(f"key-{number}", url)):
                 await asyncio.sleep(60)
         async with shared_transport(Settings("held", url)):
-            used = len(asynchronous._accounts[loop])
+            used = len(shared._key_states[loop])
             await asyncio.sleep(7200)
             async with shared_transport(Settings("last", url)):
-                return used, len(asynchronous._accounts[loop])
+                return used, len(shared._key_states[loop])
 
     try:
         assert loop.run_until_complete(replace()) == (21, 2)
@@ -150,7 +151,7 @@ async def test_other_settings_have_another_session() -> None:
         limit = await stack.enter_async_context(shared_transport(Settings("a", url, retrieve_limit=5)))
         assert first is again
         assert len({id(first), id(key), id(limit)}) == 3
-    assert asynchronous._shared == {}
+    assert shared._shared == {}
 
 
 def test_two_loops_do_not_share() -> None:
@@ -170,7 +171,7 @@ def test_two_loops_do_not_share() -> None:
         finally:
             for loop in loops:
                 loop.close()
-        assert asynchronous._shared == {}
+        assert shared._shared == {}
 
 
 async def test_one_who_is_cancelled_takes_no_turn() -> None:
@@ -191,10 +192,10 @@ async def test_one_who_is_cancelled_takes_no_turn() -> None:
 
 
 async def test_the_most_urgent_goes_first() -> None:
-    turns, order = Turns(Pace(1200)), []
+    limiter, order = RateLimiter(Pace(1200)), []
 
     async def look(name: str, urgency: float) -> None:
-        async with turns.turn(Fixed(urgency)):
+        async with limiter.acquire(Fixed(urgency)):
             order.append(name)
 
     await asyncio.gather(look("first", 0.5), look("low", 0.1), look("high", 0.9), look("middle", 0.4))
@@ -203,10 +204,10 @@ async def test_the_most_urgent_goes_first() -> None:
 
 @pytest.mark.parametrize("urgency", ["soon", None, math.nan, 1j])
 async def test_one_whose_urgency_is_broken_fails_alone(urgency: Any) -> None:
-    turns, order = Turns(Pace(1200)), []
+    limiter, order = RateLimiter(Pace(1200)), []
 
     async def look(name: str, urgency: Any) -> None:
-        async with turns.turn(Fixed(urgency)):
+        async with limiter.acquire(Fixed(urgency)):
             order.append(name)
 
     waits = [look("first", 0.5), look("second", 0.1), look("broken", urgency), look("third", 0.2)]
@@ -214,14 +215,14 @@ async def test_one_whose_urgency_is_broken_fails_alone(urgency: Any) -> None:
     assert [type(end) for end in ends if end is not None] in ([TypeError], [ValueError])
     assert order == ["first", "third", "second"]
     await asyncio.wait_for(look("later", 0.1), 1)
-    assert turns.pace._in_flight == 0
+    assert limiter.pace._in_flight == 0
 
 
 async def test_a_poll_that_is_worth_little_waits_until_it_is_worth_more() -> None:
-    turns, loop, admitted = Turns(Pace(1200)), asyncio.get_running_loop(), []
+    limiter, loop, admitted = RateLimiter(Pace(1200)), asyncio.get_running_loop(), []
 
-    async def look(waiter: Waiter) -> None:
-        async with turns.turn(waiter):
+    async def look(waiter: Priority) -> None:
+        async with limiter.acquire(waiter):
             admitted.append(loop.time())
 
     started = loop.time()
@@ -236,12 +237,12 @@ async def test_a_poll_that_is_worth_little_waits_until_it_is_worth_more() -> Non
 
 
 async def test_what_is_likely_to_fail_goes_rarely() -> None:
-    turns = Turns(Pace(60_000))
+    limiter = RateLimiter(Pace(60_000))
     order: list[str] = []
 
     async def look(name: str, waiter: Fixed) -> None:
         while True:
-            async with turns.turn(waiter):
+            async with limiter.acquire(waiter):
                 order.append(name)
 
     waits = [asyncio.create_task(look("failing", Fixed(9.0, failing=True))) for _ in range(35)]
@@ -255,50 +256,50 @@ async def test_what_is_likely_to_fail_goes_rarely() -> None:
 
 
 async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
-    turns = Turns(Pace(6000))
+    limiter = RateLimiter(Pace(6000))
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
-            async with turns.turn(Fixed(1.0)):
+            async with limiter.acquire(Fixed(1.0)):
                 raise ValueError("broken")
-    hanging = asyncio.create_task(_hold(turns))
+    hanging = asyncio.create_task(_hold(limiter))
     await asyncio.sleep(0.05)
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging
-    assert turns.pace._in_flight == 0
+    assert limiter.pace._in_flight == 0
 
 
 async def test_thousands_that_leave_at_once_leave_the_pace_as_it_was() -> None:
-    turns = Turns(Pace(60))
-    async with turns.turn(Fixed(1.0)):
-        waiting = [asyncio.create_task(_hold(turns)) for _ in range(5000)]
+    limiter = RateLimiter(Pace(60))
+    async with limiter.acquire(Fixed(1.0)):
+        waiting = [asyncio.create_task(_hold(limiter)) for _ in range(5000)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
-        turns._arrange()  # between the cancellation and its arrival
+        limiter._arrange()  # between the cancellation and its arrival
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert turns.pace._in_flight == 1
-        assert not turns._waiting
-    assert turns.pace._in_flight == 0
+        assert limiter.pace._in_flight == 1
+        assert not limiter._waiting
+    assert limiter.pace._in_flight == 0
 
 
-async def _hold(turns: Turns) -> None:
-    async with turns.turn(Fixed(1.0)):
+async def _hold(limiter: RateLimiter) -> None:
+    async with limiter.acquire(Fixed(1.0)):
         await asyncio.sleep(60)
 
 
 async def test_its_clock_runs_in_no_ones_context() -> None:
     marked = contextvars.ContextVar("marked", default=False)
     seen: list[bool] = []
-    turns = Turns(Pace(600))
+    limiter = RateLimiter(Pace(600))
 
-    class Marking(InOrder):
+    class Marking(FirstInFirstOut):
         def urgency(self, now: float) -> float:
             seen.append(marked.get())
             return 1.0
 
     async def look() -> None:
-        async with turns.turn(Marking()):
+        async with limiter.acquire(Marking()):
             pass
 
     marked.set(True)

@@ -221,7 +221,7 @@ def test_a_private_link_gets_no_key_and_neither_does_where_it_leads(carry: Carry
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "response",
     [
         b"",
         b"garbage",
@@ -231,14 +231,14 @@ def test_a_private_link_gets_no_key_and_neither_does_where_it_leads(carry: Carry
         answer(302, location="//"),
     ],
 )
-def test_an_error_about_a_link_does_not_show_it(carry: Carry, reply: bytes) -> None:
-    with RawServer(reply) as server:
+def test_an_error_about_a_link_does_not_show_it(carry: Carry, response: bytes) -> None:
+    with RawServer(response) as server:
         job = link(server)
     for call in (calls.download(job), calls.delete_media(job)):
         failure(carry(server.url), call)  # refused: nobody listens any more
-    with RawServer(reply) as server:
+    with RawServer(response) as server:
         failure(carry(server.url), calls.download(link(server)))
-        if b"200" not in reply:
+        if b"200" not in response:
             failure(carry(server.url), calls.delete_media(link(server)))
 
 

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.execution_time import context
 
 from airflow_provider_venice.exceptions import VeniceError, VeniceRateLimitError
-from airflow_provider_venice.transport import asynchronous
+from airflow_provider_venice.transport import shared
 from airflow_provider_venice.triggers.rate_limit import VeniceRateLimitTrigger, admission
 from tests.running import run_trigger, stored
 
@@ -64,7 +64,7 @@ def test_one_who_comes_after_a_pause_finds_the_pace_kept(connection: str, monkey
 
     async def one_after_the_other() -> float:
         first, _ = await end_of(trigger(connection))
-        assert asynchronous._shared == {}  # nobody is left, and the session is closed
+        assert shared._shared == {}  # nobody is left, and the session is closed
         second, _ = await end_of(trigger(connection))
         return second - first
 
@@ -97,9 +97,9 @@ def test_a_cancelled_one_takes_no_turn_and_leaves_nothing(connection: str) -> No
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert asynchronous._shared == {}
-        (account,) = asynchronous._accounts[asyncio.get_running_loop()].values()
-        assert account.turns["queue"].pace._in_flight == 0
+        assert shared._shared == {}
+        (key_state,) = shared._key_states[asyncio.get_running_loop()].values()
+        assert key_state.limiters["queue"].pace._in_flight == 0
 
     asyncio.run(cancel())
 

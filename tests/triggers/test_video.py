@@ -15,7 +15,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError, VideoGenerationError, VideoTimeoutError
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.transport import asynchronous
+from airflow_provider_venice.transport import limiter, shared
 from airflow_provider_venice.triggers.events import completed_jobs, job_outcomes, running_jobs
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 from tests.running import run_trigger, stored
@@ -108,13 +108,13 @@ def test_room_is_kept_for_the_downloads(request_: dict[str, Any], kept: int, hoo
         trigger = stored(VeniceVideoTrigger(jobs, deadline=time.time() + 60))
         events = [event async for event in trigger.run()]
         assert [event.payload["status"] for event in events] == ["success"]
-        (account,) = asynchronous._accounts[asyncio.get_running_loop()].values()
+        (key_state,) = shared._key_states[asyncio.get_running_loop()].values()
         now = asyncio.get_running_loop().time()
-        return account.turns["retrieve"].pace.next_at(now) - now
+        return key_state.limiters["retrieve"].pace.next_at(now) - now
 
     # As long as that many requests take: those downloads that count as retrieves, and the last poll.
     wait = asyncio.run(handed_over([hook.queue(request_) for _ in range(3)]))
-    spacing = 60 / 114 / asynchronous.BURST
+    spacing = 60 / 114 / limiter.BURST
     assert (kept - 1) * spacing - 0.1 < wait <= kept * spacing * 1.5
 
 
@@ -301,8 +301,6 @@ def test_progress_is_logged_when_it_changes(
 def test_triggers_of_one_process_share_a_session(
     count: int, hook: VeniceHook, venice_simulator: VeniceSimulator
 ) -> None:
-    from airflow_provider_venice.transport import asynchronous
-
     jobs = [hook.queue(TEXT) for _ in range(count)]
     sessions: set[int] = set()
 
@@ -314,13 +312,13 @@ def test_triggers_of_one_process_share_a_session(
     async def all_of_them() -> list[str]:
         waits = [asyncio.create_task(run(VeniceVideoTrigger([job], deadline=time.time() + 60))) for job in jobs]
         while not all(task.done() for task in waits):
-            sessions.update(id(entry.transport) for entry in asynchronous._shared.values())
+            sessions.update(id(entry.transport) for entry in shared._shared.values())
             await asyncio.sleep(0.01)
         return [task.result() for task in waits]
 
     assert asyncio.run(all_of_them()) == ["success"] * count
     assert len(sessions) == 1
-    assert asynchronous._shared == {}
+    assert shared._shared == {}
     assert venice_simulator.journal.refusals == []
 
 
@@ -356,8 +354,6 @@ def test_a_trigger_that_is_cancelled_leaves_no_wait_running(hook: VeniceHook) ->
 
 
 def test_a_cancelled_trigger_leaves_nothing_behind(hook: VeniceHook) -> None:
-    from airflow_provider_venice.transport import asynchronous
-
     job = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
 
     async def cancel() -> None:
@@ -367,11 +363,11 @@ def test_a_cancelled_trigger_leaves_nothing_behind(hook: VeniceHook) -> None:
 
         waiting = asyncio.create_task(first_event())
         await asyncio.sleep(0.3)
-        assert len(asynchronous._shared) == 1
+        assert len(shared._shared) == 1
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert asynchronous._shared == {}
+        assert shared._shared == {}
 
     asyncio.run(cancel())
     assert not hook.retrieve(job).is_completed()

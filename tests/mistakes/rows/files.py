@@ -10,13 +10,13 @@ from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
-from airflow_provider_venice.reservations import Owner, reserve
+from airflow_provider_venice.storage.reservations import Owner, reserve
 from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
 from tests.running import Tries, run_task
 
 #: What the log says of a clip that is paid for.
 _COLLECT = (
-    "The clip is paid for and goes on at Venice: while Venice keeps it, wait for it with VeniceVideoSensor and fetch "
+    "The clip is paid for, and Venice keeps it for a limited time: wait for it with VeniceVideoSensor and fetch "
     "it with VeniceDownloadVideoOperator, job={'model': 'wan-2-7-text-to-video', 'queue_id': '<queue id>'}"
 )
 _LONG = "a" * 252

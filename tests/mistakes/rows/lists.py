@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from airflow_provider_venice.operators.video import VeniceQuoteVideoOperator
-from airflow_provider_venice.reservations import Owner, reserve
+from airflow_provider_venice.storage.reservations import Owner, reserve
 from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
 
 

@@ -1,4 +1,4 @@
-"""What comes back over HTTP, and how an error in it is told."""
+"""What comes back over HTTP, and the errors that are made of it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _FOREIGN_ADVICE = (413, 429)
 
 
 @dataclass(frozen=True)
-class Head:
+class ResponseHead:
     """
     Status and headers of an answer whose body has not been read.
 
@@ -104,7 +104,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """
     An answer.
 
@@ -112,7 +112,7 @@ class Reply:
     :param body: its body; ``None`` where that is a video which was left unread.
     """
 
-    head: Head
+    head: ResponseHead
     body: bytes | None = field(repr=False)
 
     def json(self, *, not_found: str | None = None) -> Mapping[str, Any]:
@@ -153,7 +153,7 @@ class Reply:
 
 
 def raise_for_status(
-    reply: Reply,
+    response: Response,
     error_class: type[VeniceAPIError] | None = None,
     *,
     about: object = "",
@@ -170,18 +170,18 @@ def raise_for_status(
     :raises VeniceAPIError: for 4xx and 5xx, with everything that the server said.
     :raises VeniceResponseError: for a redirect, which the API never sends.
     """
-    status = reply.head.status
+    status = response.head.status
     if status < 300:
         return
     if status < 400:
-        raise reply.unreadable(f"is a redirect{_origin(reply.head.headers.get('location', ''))}")
-    if not reply.head.source:
-        _raise_for_link(status, reply.head, error_class, about=about, **fields)
-    payload = _parse(reply.body)
+        raise response.unreadable(f"is a redirect{_origin(response.head.headers.get('location', ''))}")
+    if not response.head.source:
+        _raise_for_link(status, response.head, error_class, about=about, **fields)
+    payload = _parse(response.body)
     outer: Mapping[str, Any] = payload if isinstance(payload, dict) else {}
     error = outer.get("error")
     inner: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    said = _string(inner.get("message")) or _string(error) or reply.text
+    said = _string(inner.get("message")) or _string(error) or response.text
 
     def either(name: str) -> Any:
         return inner.get(name, outer.get(name))
@@ -194,17 +194,19 @@ def raise_for_status(
         "recommended_model": _string(either("recommended_model")),
         "credits_refunded": refunded if isinstance(refunded := either("credits_refunded"), bool) else None,
     }
-    # Only the API's own code tells that nothing was accepted; a proxy knows nothing of that.
-    refused = reply.is_api_error and known["error_code"] in _REFUSALS
+    # Only the API's own code shows that nothing was accepted; a proxy knows nothing of that.
+    refused = response.is_api_error and known["error_code"] in _REFUSALS
     known["may_have_acted"] = False if refused else None
-    if reply.is_api_error:
-        told = _message(status, said, known, not_found)
+    if response.is_api_error:
+        text = _message(status, said, known, not_found)
     else:
         words = repr(said) if said else "without a reason"
-        told = f"HTTP {status} from {reply.head.source}, but not from the Venice API: {words}; {_foreign_hint(status)}"
-    message = f"{about}: " * bool(about) + told
+        text = (
+            f"HTTP {status} from {response.head.source}, but not from the Venice API: {words}; {_foreign_hint(status)}"
+        )
+    message = f"{about}: " * bool(about) + text
     if status == 429:
-        wait = retry_after(reply.head.headers, reply.head.received_at)
+        wait = retry_after(response.head.headers, response.head.received_at)
         raise VeniceRateLimitError(message, status, retry_after=wait, **known)
     if status == 409 and ("consent" in outer or known["error_code"] == "needs_consent"):
         raise _consent_error(message, status, outer, known)
@@ -212,7 +214,7 @@ def raise_for_status(
 
 
 def _raise_for_link(
-    status: int, head: Head, error_class: type[VeniceAPIError] | None, *, about: object, **fields: Any
+    status: int, head: ResponseHead, error_class: type[VeniceAPIError] | None, *, about: object, **fields: Any
 ) -> NoReturn:
     """Raise what an error status of a private link means, with nothing of the answer but the status."""
     advice = _LINK_ADVICE.get(status)

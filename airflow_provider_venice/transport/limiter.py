@@ -1,4 +1,4 @@
-"""Which request goes next, where many share a key's rate limit."""
+"""Which request goes next, where many share a key's rate limit; and what else is known of the key."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import asyncio
 import contextlib
 import contextvars
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from airflow_provider_venice.api.limits import Pace
+from airflow_provider_venice.api.polling import ModelState
+from airflow_provider_venice.transport.settings import Settings
+
+#: For how many seconds a worker may submit after the triggerer has admitted it: about twice what it takes to start one.
+ADMISSION_SECONDS = 10.0
+
+#: How many times faster than evenly polls may go while nothing of the limit is used: clips that were submitted
+#: together end together.
+BURST = 4.0
 
 #: Requests that are likely to fail go this often at most: so many in so many seconds. More than 20 failed requests in
 #: 30 seconds block the key (the vendor's documentation); a quarter leaves room for other processes, and costs those
@@ -19,7 +28,7 @@ from airflow_provider_venice.api.limits import Pace
 _LIKELY_FAILURES, _LIKELY_FAILURES_WINDOW = 5, 30.0
 
 
-class Waiter(Protocol):
+class Priority(Protocol):
     """A request that waits for the rate limit. Times are those of the event loop's clock, which is never set."""
 
     @property
@@ -42,9 +51,9 @@ class Waiter(Protocol):
 
 
 @dataclass(frozen=True)
-class InOrder:
+class FirstInFirstOut:
     """
-    A waiter that goes after those that came before it.
+    Goes after those that were there before it.
 
     :param since: since when it has waited.
     """
@@ -62,16 +71,16 @@ class InOrder:
 
 
 class _Waiting:
-    """A waiter in the queue."""
+    """A request in the queue."""
 
-    def __init__(self, waiter: Waiter) -> None:
-        self.waiter = waiter
+    def __init__(self, priority: Priority) -> None:
+        self.priority = priority
         self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Its urgency less the time, when it was last asked for: it is not more urgent than this, plus the time.
         self.bound = math.inf
 
 
-class Turns:
+class RateLimiter:
     """
     Lets requests out at a pace, the most urgent one first, and holds back what is likely to fail.
 
@@ -88,14 +97,14 @@ class Turns:
         self._likely_failures: deque[float] = deque(maxlen=_LIKELY_FAILURES)
 
     @contextlib.asynccontextmanager
-    async def turn(self, waiter: Waiter) -> AsyncIterator[None]:
+    async def acquire(self, priority: Priority) -> AsyncIterator[None]:
         """
-        Wait until the request may go, and hold its place while it runs. One who is cancelled meanwhile gives it back.
+        Wait until the request may go, and hold its place while it runs. One that is cancelled meanwhile gives it back.
 
-        :param waiter: who waits.
-        :raises Exception: what asking the waiter for its urgency raises.
+        :param priority: how urgent the request is.
+        :raises Exception: what asking for its urgency raises.
         """
-        waiting = _Waiting(waiter)
+        waiting = _Waiting(priority)
         self._waiting[waiting] = None
         if self._timer is None:
             self._arrange()
@@ -106,7 +115,7 @@ class Turns:
         finally:
             self._waiting.pop(waiting, None)
             if admitted.done() and not admitted.cancelled() and admitted.exception() is None:
-                self.pace.done()
+                self.pace.release()
                 self._arrange()
 
     def _arrange(self) -> None:
@@ -131,9 +140,9 @@ class Turns:
     def _admit(self, waiting: _Waiting, now: float) -> None:
         del self._waiting[waiting]
         if not waiting.admitted.done():
-            if waiting.waiter.failing:
+            if waiting.priority.failing:
                 self._likely_failures.append(now)
-            self.pace.take(now)
+            self.pace.acquire(now)
             waiting.admitted.set_result(None)
 
     def _choose(self, now: float) -> _Waiting | None:
@@ -142,7 +151,7 @@ class Turns:
         may_fail = len(quota) < _LIKELY_FAILURES or quota[0] <= now - _LIKELY_FAILURES_WINDOW
         best, most, count = None, -math.inf, 0
         for waiting in list(self._waiting):
-            if waiting.waiter.failing and not may_fail:
+            if waiting.priority.failing and not may_fail:
                 continue
             count += 1
             if waiting.bound + now <= most:
@@ -152,15 +161,15 @@ class Turns:
                 best, most = waiting, urgency
         if best is None:
             return None
-        least = best.waiter.least_urgency(self.pace.usage(now), count * self.pace.interval)
+        least = best.priority.least_urgency(self.pace.usage(now), count * self.pace.interval)
         return best if most >= least else None
 
     def _urgency(self, waiting: _Waiting, now: float) -> float | None:
         """Return how urgent one is. What is wrong with it fails its request alone, not all others of the key."""
         try:
-            urgency = float(waiting.waiter.urgency(now))
+            urgency = float(waiting.priority.urgency(now))
             if math.isnan(urgency):
-                raise ValueError(f"the urgency of {waiting.waiter!r} is not a number")
+                raise ValueError(f"the urgency of {waiting.priority!r} is not a number")
         except Exception as error:
             del self._waiting[waiting]
             if not waiting.admitted.done():
@@ -168,3 +177,27 @@ class Turns:
             return None
         waiting.bound = urgency - now
         return urgency
+
+
+class KeyState:
+    """
+    What one event loop has learned of a key: how fast it may ask, and how long the models' jobs take.
+
+    All connections with the same key and base URL share it, whatever else they settle.
+
+    :param settings: those of the connection that uses it first.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.limiters = {
+            # Workers submit some time after they were admitted: what was admitted within a minute and that time may
+            # reach Venice within a minute.
+            "queue": RateLimiter(Pace(settings.queue_limit, window=60.0 + ADMISSION_SECONDS)),
+            "retrieve": RateLimiter(Pace(settings.retrieve_limit, burst=BURST)),
+        }
+        #: How many sessions use it, and when the last one ended, on the loop's clock.
+        self.users, self.left_at = 0, 0.0
+        #: When the key was refused last, on the monotonic clock: it may have been replaced in the connection.
+        self.refused_at = 0.0
+        #: By model: all waits for its jobs share it.
+        self.models: defaultdict[str, ModelState] = defaultdict(ModelState)

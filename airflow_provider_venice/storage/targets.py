@@ -1,4 +1,4 @@
-"""Where a file lies or shall lie: a path of this machine or a key of an object storage."""
+"""Where a file is or is to be: a path of this machine or a key of an object storage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from airflow_provider_venice.exceptions import VideoDownloadError, VideoTargetUnavailable
-from airflow_provider_venice.path_errors import taken
+from airflow_provider_venice.storage.errors import file_exists
 
 #: Stores in which an object appears whole when its upload has ended, and not before. Elsewhere the
 #: upload goes to a name beside the target and is moved.
@@ -36,7 +36,7 @@ _TEMPORARY = "free space in the worker's directory for temporary files, or set T
 _PUT_OPTIONS = {"s3": {"chunksize": 8 << 20}, "s3a": {"chunksize": 8 << 20}}
 
 
-class LocalPlace:
+class LocalTarget:
     """A path of this machine."""
 
     partial_suffix = ".part"
@@ -53,7 +53,7 @@ class LocalPlace:
         return str(self.path)
 
     def size(self) -> int | None:
-        """Return the bytes of the file, ``None`` where nothing lies; ``OSError`` for what is not a file."""
+        """Return the bytes of the file, ``None`` where there is none; ``OSError`` for what is not a file."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -110,9 +110,9 @@ class LocalPlace:
                 # Unlike a rename, a link never takes the place of a file.
                 os.link(file, self.path)
             except OSError as error:
-                # Some file systems have no links; there, all that can be done is to look first.
+                # Some file systems have no links; there, all that can be done is to check first.
                 if isinstance(error, FileExistsError) or os.path.lexists(self.path):
-                    raise taken(self) from error
+                    raise file_exists(self) from error
                 os.replace(file, self.path)
         # Some network file systems refuse this; the file is in its place all the same.
         with contextlib.suppress(OSError):
@@ -123,7 +123,7 @@ class LocalPlace:
                 os.close(directory)
 
 
-class ObjectPlace:
+class ObjectTarget:
     """
     A key of an object storage, reached through the path's own fsspec file system.
 
@@ -139,14 +139,14 @@ class ObjectPlace:
         self.key: str = path.path
         # The store takes the type of the object from the name of the file that is uploaded.
         self.partial_suffix = f".part{Path(self.name).suffix}"
-        # Not ObjectStoragePath.open: that would report every look at a file as lineage.
+        # Not ObjectStoragePath.open: that would report each read of a file as lineage.
         self.fs: Any = path.fs
 
     def __str__(self) -> str:
         return str(self.path)
 
     def size(self) -> int | None:
-        """Return the bytes of the object, ``None`` where nothing lies; ``OSError`` for a folder."""
+        """Return the bytes of the object, ``None`` where there is none; ``OSError`` for a folder."""
         return self._size(self.key)
 
     def _size(self, key: str) -> int | None:
@@ -164,7 +164,7 @@ class ObjectPlace:
         """Raise ``OSError`` when there is no such bucket; in other stores folders are made."""
         if self.path.protocol in ATOMIC_PUT:
             bucket = self.key.lstrip("/").partition("/")[0]
-            # Who may write to a bucket may not always look at it.
+            # Who may write to a bucket may not always list it.
             with contextlib.suppress(PermissionError):
                 try:
                     self.fs.info(bucket)
@@ -213,9 +213,9 @@ class ObjectPlace:
 
     def publish(self, file: Path, *, overwrite: bool) -> None:
         """Put the whole ``file`` under its final key."""
-        # Stores offer no common "create only", so a writer between this look and the upload is not seen.
+        # Stores offer no common "create only", so a writer between this check and the upload is not seen.
         if not overwrite and self.size() is not None:
-            raise taken(self)
+            raise file_exists(self)
         if self.path.protocol in ATOMIC_PUT:
             self.fs.put_file(str(file), self.key, **_PUT_OPTIONS.get(self.path.protocol, {}))
             self._check_digest(file)
@@ -228,7 +228,7 @@ class ObjectPlace:
             self.fs.put_file(str(file), key)
             arrived, size = self._size(key), file.stat().st_size
             if arrived != size:
-                raise VideoDownloadError(f"{arrived} of {size} bytes arrived beside {self}; look after the storage")
+                raise VideoDownloadError(f"{arrived} of {size} bytes arrived beside {self}; check the storage")
             self.fs.mv(key, self.key)
         except BaseException:
             with contextlib.suppress(Exception):
@@ -237,22 +237,24 @@ class ObjectPlace:
 
     def _check_digest(self, file: Path) -> None:
         """
-        Compare ``file`` with the MD5 digest that the store has made of the object, if it tells one.
+        Compare ``file`` with the MD5 digest that the store has made of the object, if it reports one.
 
         Google and Azure do. The ETag of S3 is a digest only under conditions that it does not
-        tell; S3 checks an upload itself, against the checksum that came with it.
+        report; S3 checks an upload itself, against the checksum that came with it.
         """
         self.fs.invalidate_cache()
         info = self.fs.info(self.key)
-        told = info.get("md5Hash") or (info.get("content_settings") or {}).get("content_md5")
-        if not told:
+        digest_of_store = info.get("md5Hash") or (info.get("content_settings") or {}).get("content_md5")
+        if not digest_of_store:
             return
         digest = hashlib.md5(usedforsecurity=False)
         with file.open("rb") as content:
             while chunk := content.read(1 << 20):
                 digest.update(chunk)
-        if (base64.b64decode(told) if isinstance(told, str) else bytes(told)) != digest.digest():
-            raise VideoDownloadError(f"{self} does not hold the bytes that were uploaded; look after the storage")
+        if (
+            base64.b64decode(digest_of_store) if isinstance(digest_of_store, str) else bytes(digest_of_store)
+        ) != digest.digest():
+            raise VideoDownloadError(f"{self} does not hold the bytes that were uploaded; check the storage")
 
 
 def _is_leftover(name: str, writer: str) -> bool:

@@ -25,10 +25,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoTargetReserved
-from airflow_provider_venice.path_errors import explained, taken
-from airflow_provider_venice.paths import find_place, find_target
-from airflow_provider_venice.places import LocalPlace, ObjectPlace
-from airflow_provider_venice.records import LocalRecord, ObjectRecord, record_beside
+from airflow_provider_venice.storage.errors import file_exists, map_storage_errors
+from airflow_provider_venice.storage.paths import resolve_path, resolve_target
+from airflow_provider_venice.storage.records import LocalRecord, ObjectRecord, record_beside
+from airflow_provider_venice.storage.targets import LocalTarget, ObjectTarget
 
 log = logging.getLogger(__name__)
 
@@ -131,22 +131,22 @@ def reserve(target: object, owner: Owner, *, overwrite: bool) -> None:
     :raises VideoTargetReserved: when another owner has the name.
     :raises VeniceRequestError: when the target exists already or cannot be used, or a reservation cannot be read.
     """
-    place = find_target(target)
-    with explained(place, writes=True):
+    place = resolve_target(target)
+    with map_storage_errors(place, writes=True):
         place.check_folder()
         _refuse_existing(place, owner, overwrite=overwrite)
         # Makes the folders of a local target.
         place.make_staging()
         # From here on nobody else buys for this name. A crash leaves the record, which the next try takes over.
         _Chain(place).hold(_Record.make(owner, overwrite=overwrite))
-        # Again, as the holder before this one may have stored its clip since the first look.
+        # Again, as the holder before this one may have stored its clip since the first check.
         _refuse_existing(place, owner, overwrite=overwrite)
 
 
-def _refuse_existing(place: LocalPlace | ObjectPlace, owner: Owner, *, overwrite: bool) -> None:
+def _refuse_existing(place: LocalTarget | ObjectTarget, owner: Owner, *, overwrite: bool) -> None:
     if place.size() is not None and not overwrite:
         release(place.path, owner)
-        raise taken(place)
+        raise file_exists(place)
 
 
 def release(target: object, owner: Owner) -> None:
@@ -157,7 +157,7 @@ def release(target: object, owner: Owner) -> None:
     :param owner: as it was given to :func:`reserve`.
     """
     try:
-        chain = _Chain(find_place(target))
+        chain = _Chain(resolve_path(target))
         record = chain.current()
         if record is not None and record.owner == owner and not record.stored:
             chain.remove(record)
@@ -176,7 +176,7 @@ def mark_stored(target: object, owner: Owner) -> None:
     :param owner: as it was given to :func:`reserve`.
     """
     try:
-        chain = _Chain(find_place(target))
+        chain = _Chain(resolve_path(target))
         record = chain.current()
         if record is None:
             return  # ended by an earlier try
@@ -195,7 +195,7 @@ def mark_stored(target: object, owner: Owner) -> None:
 class _Chain:
     """The records of one target: each but the last is superseded by the next."""
 
-    def __init__(self, place: LocalPlace | ObjectPlace) -> None:
+    def __init__(self, place: LocalTarget | ObjectTarget) -> None:
         self.place = place
         self.head = record_beside(place)
 
@@ -280,7 +280,7 @@ def _load_record(file: LocalRecord | ObjectRecord) -> _Record | None:
 
 
 def _reserved(
-    place: LocalPlace | ObjectPlace, file: LocalRecord | ObjectRecord, held: _Record, mine: _Record
+    place: LocalTarget | ObjectTarget, file: LocalRecord | ObjectRecord, held: _Record, mine: _Record
 ) -> VideoTargetReserved:
     is_same_run = mine.owner.is_same_run(held.owner)
     since = datetime.fromtimestamp(held.reserved_at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -12,7 +12,7 @@ from airflow_provider_venice.generation.delivery import Delivery
 
 
 @dataclass(frozen=True)
-class Terms:
+class RunOptions:
     """
     What to make, within which limits, and what to do with it. One clip is a list of one.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_venice.api.replies import Head, Reply, raise_for_status
+from airflow_provider_venice.api.responses import Response, ResponseHead, raise_for_status
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceConsentRequired,
@@ -22,12 +22,14 @@ NOW = 1_790_000_000.0
 HTML = b"<!DOCTYPE html>\n<html><h1>Bad   gateway</h1></html>"
 
 
-def reply(status: int, body: Any = b"", headers: Mapping[str, str] | None = None) -> Reply:
+def response(status: int, body: Any = b"", headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer, its body encoded unless it is bytes."""
-    return Reply(Head(status, headers or {}, NOW), body if isinstance(body, bytes) else json.dumps(body).encode())
+    return Response(
+        ResponseHead(status, headers or {}, NOW), body if isinstance(body, bytes) else json.dumps(body).encode()
+    )
 
 
-def refusal(of: Reply, *args: Any, **kwargs: Any) -> VeniceError:
+def refusal(of: Response, *args: Any, **kwargs: Any) -> VeniceError:
     """Return what an answer raises."""
     with pytest.raises(VeniceError) as caught:
         raise_for_status(of, *args, **kwargs)
@@ -69,7 +71,7 @@ FORMS = {
 def test_a_status_means_the_same_in_every_form(status: int, form: str) -> None:
     body, said = FORMS[form]
     kind, can_heal, advice = STATUSES[status]
-    answer = Reply(Head(status, {}, NOW), None) if body is None else reply(status, body)
+    answer = Response(ResponseHead(status, {}, NOW), None) if body is None else response(status, body)
     error = refusal(answer)
     assert type(error) is kind
     assert isinstance(error, VeniceAPIError)
@@ -85,7 +87,7 @@ def test_a_status_means_the_same_in_every_form(status: int, form: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
 def test_the_caller_chooses_the_class(status: int) -> None:
-    error = refusal(reply(status, {"error": "x"}), VideoGenerationError, model="m", queue_id="q")
+    error = refusal(response(status, {"error": "x"}), VideoGenerationError, model="m", queue_id="q")
     assert isinstance(error, VideoGenerationError)
     assert (error.model, error.queue_id, error.can_heal) == ("m", "q", False)
 
@@ -142,7 +144,7 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
 def test_all_that_the_server_says_is_told(
     status: int, body: dict[str, Any], fields: dict[str, Any], words: list[str]
 ) -> None:
-    error = refusal(reply(status, body))
+    error = refusal(response(status, body))
     for name, value in fields.items():
         assert getattr(error, name) == value
     for word in words:
@@ -171,7 +173,7 @@ def test_all_that_the_server_says_is_told(
     ],
 )
 def test_only_the_apis_own_code_says_that_nothing_was_accepted(status: int, body: Any, acted: bool) -> None:
-    error = refusal(reply(status, body))
+    error = refusal(response(status, body))
     assert error.may_have_acted is acted
     assert error.can_heal is (status in (408, 429) or status >= 500)
 
@@ -193,7 +195,7 @@ CONSENT = {
     ],
 )
 def test_a_wish_for_consent_shows_the_policy(body: dict[str, Any]) -> None:
-    error = refusal(reply(409, body))
+    error = refusal(response(409, body))
     assert isinstance(error, VeniceConsentRequired)
     assert error.policy_text == "I have the right to use this."
     assert error.face_media_roles == ("image", "video")
@@ -206,7 +208,9 @@ def test_a_wish_for_consent_shows_the_policy(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("consent", [None, "x", [], {"policy_text": 5}])
 def test_a_crooked_wish_for_consent_is_one_all_the_same(consent: Any) -> None:
-    error = refusal(reply(409, {"error": {"code": "needs_consent"}, "consent": consent, "face_media_roles": "image"}))
+    error = refusal(
+        response(409, {"error": {"code": "needs_consent"}, "consent": consent, "face_media_roles": "image"})
+    )
     assert isinstance(error, VeniceConsentRequired)
     assert (error.policy_text, error.face_media_roles) == (None, ())
 
@@ -237,14 +241,14 @@ RESETS: list[tuple[dict[str, str], float]] = [
 
 @pytest.mark.parametrize(("headers", "seconds"), RESETS)
 def test_a_refusal_says_for_how_long(headers: dict[str, str], seconds: float) -> None:
-    error = refusal(reply(429, {"error": "Slow down"}, headers), VideoGenerationError, model="m", queue_id="q")
+    error = refusal(response(429, {"error": "Slow down"}, headers), VideoGenerationError, model="m", queue_id="q")
     assert isinstance(error, VeniceRateLimitError)
     assert error.retry_after == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 304, 307, 308])
 def test_a_redirect_is_not_the_apis(status: int) -> None:
-    error = refusal(reply(status, HTML))
+    error = refusal(response(status, HTML))
     assert isinstance(error, VeniceResponseError)
     assert error.status_code == status
     assert "check the connection's Base URL" in str(error)
@@ -255,18 +259,18 @@ def test_a_redirect_is_not_the_apis(status: int) -> None:
 )
 def test_a_success_that_is_no_object_is_not_the_apis(body: bytes) -> None:
     with pytest.raises(VeniceResponseError) as caught:
-        reply(200, body).json()
+        response(200, body).json()
     assert caught.value.can_heal
     assert len(str(caught.value)) < 700
 
 
 def test_what_stands_in_an_answer_is_shown_but_no_address() -> None:
     cut = b'{"model": "wan-private", "queue_id": "q-7", "download_url": "https://share.venice.ai/v1/read/s3cr3t'
-    error = reply(200, cut).unreadable("is cut")
+    error = response(200, cut).unreadable("is cut")
     assert "q-7" in str(error)
     assert "s3cr3t" not in str(error)
-    assert "s3cr3t" not in str(reply(200, cut.replace(b"/", b"\\/")).unreadable("is cut"))
-    assert "s3cr3t" not in str(refusal(reply(502, cut)))
+    assert "s3cr3t" not in str(response(200, cut.replace(b"/", b"\\/")).unreadable("is cut"))
+    assert "s3cr3t" not in str(refusal(response(502, cut)))
 
 
 HEADERS: list[tuple[dict[str, str], int | None]] = [
@@ -283,7 +287,7 @@ HEADERS: list[tuple[dict[str, str], int | None]] = [
 
 @pytest.mark.parametrize(("headers", "length"), HEADERS)
 def test_a_length_is_that_of_the_file_or_unknown(headers: dict[str, str], length: int | None) -> None:
-    assert Head(200, headers, NOW).content_length == length
+    assert ResponseHead(200, headers, NOW).content_length == length
 
 
 @pytest.mark.parametrize(
@@ -301,7 +305,7 @@ def test_a_length_is_that_of_the_file_or_unknown(headers: dict[str, str], length
     ],
 )
 def test_media_is_told_by_its_head(status: int, content_type: str, is_media: bool) -> None:
-    assert Head(status, {"content-type": content_type}, NOW).is_media is is_media
+    assert ResponseHead(status, {"content-type": content_type}, NOW).is_media is is_media
 
 
 @pytest.mark.parametrize(
@@ -312,6 +316,6 @@ def test_media_is_told_by_its_head(status: int, content_type: str, is_media: boo
     ],
 )
 def test_an_address_in_the_servers_words_may_be_a_private_link_and_is_not_told(body: Any) -> None:
-    message = str(refusal(reply(410, body)))
+    message = str(refusal(response(410, body)))
     assert "T0KEN" not in message
     assert "…" in message

@@ -12,7 +12,7 @@ from airflow_provider_venice.exceptions import VeniceError, VeniceRequestError, 
 
 
 @contextlib.contextmanager
-def explained(place: object, *, writes: bool = False) -> Iterator[None]:
+def map_storage_errors(place: object, *, writes: bool = False) -> Iterator[None]:
     """
     Turn what the storage says of a wrong path into a :class:`VeniceRequestError` that names it.
 
@@ -22,7 +22,7 @@ def explained(place: object, *, writes: bool = False) -> Iterator[None]:
     :param writes: whether a file is to be made there; then the error is a :class:`VideoTargetUnavailable`.
     """
     try:
-        with named(place):
+        with name_file_in_errors(place):
             yield
     except IsADirectoryError as error:
         raise VeniceRequestError(f"{str(place)!r} is a directory; name a file") from error
@@ -59,7 +59,7 @@ _WRONG_PATH = frozenset(
 
 
 @contextlib.contextmanager
-def named(path: object, hint: str = "") -> Iterator[None]:
+def name_file_in_errors(path: object, hint: str = "") -> Iterator[None]:
     """
     Have an ``OSError`` name the file that it is about: those of a write, unlike those of an open, do not.
 
@@ -75,6 +75,6 @@ def named(path: object, hint: str = "") -> Iterator[None]:
         raise OSError(error.errno, f"{error.strerror}{hint}", error.filename or str(path)) from error
 
 
-def taken(place: object) -> VeniceRequestError:
+def file_exists(place: object) -> VeniceRequestError:
     """Return the error for a target that exists and must not be replaced."""
     return VeniceRequestError(f"{str(place)!r} exists already; give another path, or overwrite=True to replace it")

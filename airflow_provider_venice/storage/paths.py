@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_venice import path_text
 from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.exceptions import VeniceRequestError
-from airflow_provider_venice.places import ATOMIC_PUT, LocalPlace, ObjectPlace
+from airflow_provider_venice.storage import path_text
+from airflow_provider_venice.storage.targets import ATOMIC_PUT, LocalTarget, ObjectTarget
 
 #: The package that brings a scheme to Airflow.
 _PACKAGES = {
@@ -22,7 +22,7 @@ _PACKAGES = {
 }
 
 
-def find_place(target: object) -> LocalPlace | ObjectPlace:
+def resolve_path(target: object) -> LocalTarget | ObjectTarget:
     """
     Return the place that a path names.
 
@@ -34,17 +34,17 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
     if protocol is not None:
         path_text.check_values(str(target))
         if protocol in ("", *path_text.LOCAL_SCHEMES):
-            return LocalPlace(Path(str(getattr(target, "path", target))))
-        return _object_place(str(target), target)
+            return LocalTarget(Path(str(getattr(target, "path", target))))
+        return _object_target(str(target), target)
     if not isinstance(target, (str, os.PathLike)):
         raise VeniceRequestError(f"a path is needed, not {type(target).__name__}")
     text = os.fsdecode(target)
     path_text.check_path(text, ATOMIC_PUT)
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return LocalPlace(Path(text).expanduser() if text.startswith("~/") else Path(text))
+        return LocalTarget(Path(text).expanduser() if text.startswith("~/") else Path(text))
     if scheme in path_text.LOCAL_SCHEMES:
-        return LocalPlace(Path(rest))
+        return LocalTarget(Path(rest))
     from airflow.sdk import ObjectStoragePath
 
     # Before the path is made: Airflow 3.3 makes the file system of a path together with it, and keeps it.
@@ -52,17 +52,17 @@ def find_place(target: object) -> LocalPlace | ObjectPlace:
         _check_connection(text, scheme, conn_id)
     with _with_package(text, scheme):
         path = ObjectStoragePath(text)
-    return _object_place(text, path)
+    return _object_target(text, path)
 
 
-def _object_place(text: str, path: Any) -> ObjectPlace:
+def _object_target(text: str, path: Any) -> ObjectTarget:
     """Return the place of an ``ObjectStoragePath``, once the connection that it names was read."""
     # Airflow 3.0 and 3.1 keep it among the storage options.
     conn_id = getattr(path, "conn_id", None) or getattr(path, "storage_options", {}).get("conn_id")
     if conn_id is not None:
         _check_connection(text, path.protocol, conn_id)
     with _with_package(text, path.protocol):
-        return ObjectPlace(path)
+        return ObjectTarget(path)
 
 
 #: Schemes and connections that were read before in this process; Airflow keeps the file system of each as well.
@@ -95,7 +95,7 @@ def _check_connection(text: str, protocol: str, conn_id: str) -> None:
     _checked_connections.add((protocol, conn_id))
 
 
-def find_target(target: object) -> LocalPlace | ObjectPlace:
+def resolve_target(target: object) -> LocalTarget | ObjectTarget:
     """
     Return the place that a path names, where a file is to be made.
 
@@ -104,8 +104,8 @@ def find_target(target: object) -> LocalPlace | ObjectPlace:
         next try, may have another working directory.
     """
     path_text.check_target(str(target))
-    place = find_place(target)
-    if isinstance(place, LocalPlace):
+    place = resolve_path(target)
+    if isinstance(place, LocalTarget):
         path_text.check_absolute(str(place.path))
     return place
 

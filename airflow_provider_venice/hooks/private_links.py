@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _SHORTEST_SECRET = 12
 
 
-def seal(job: VideoJob) -> dict[str, Any]:
+def encrypt_link(job: VideoJob) -> dict[str, Any]:
     """
     Return the job as plain JSON that may be stored: its private link encrypted.
 
@@ -26,7 +26,7 @@ def seal(job: VideoJob) -> dict[str, Any]:
 
     :param job: the job.
     """
-    kept = storable(job)
+    kept = with_encrypted_link(job)
     stored = kept.to_dict()
     if kept.encrypted_url is not None:
         stored["download_url"] = kept.encrypted_url
@@ -35,19 +35,19 @@ def seal(job: VideoJob) -> dict[str, Any]:
     return stored
 
 
-def storable(job: VideoJob) -> VideoJob:
+def with_encrypted_link(job: VideoJob) -> VideoJob:
     """
     Return the job with its private link encrypted beside the readable one, so that an XCom of it has the link.
 
     :param job: the job. Without a link to encrypt, or a Fernet key, it is returned as it is.
     """
     link = job.download_url
-    if link is None or link.startswith(ENCRYPTED) or job.encrypted_url is not None or not can_seal():
+    if link is None or link.startswith(ENCRYPTED) or job.encrypted_url is not None or not can_encrypt():
         return job
     return dataclasses.replace(job, encrypted_url=ENCRYPTED + _fernet().encrypt(link.encode()).decode())
 
 
-def unseal(job: VideoJob | Mapping[str, Any]) -> VideoJob:
+def decrypt_link(job: VideoJob | Mapping[str, Any]) -> VideoJob:
     """
     Return the job that a task stored, with its private link readable, and masked in the logs from here on.
 
@@ -68,11 +68,11 @@ def unseal(job: VideoJob | Mapping[str, Any]) -> VideoJob:
                 "add that key to [core] fernet_key, after the new one"
             ) from None
         opened = dataclasses.replace(opened, download_url=link, encrypted_url=encrypted)
-    mask(opened)
-    return storable(opened)
+    mask_link(opened)
+    return with_encrypted_link(opened)
 
 
-def mask(job: VideoJob) -> None:
+def mask_link(job: VideoJob) -> None:
     """Have Airflow hide the job's private link wherever it logs."""
     if job.download_url is not None:
         from airflow.sdk.log import mask_secret
@@ -88,7 +88,7 @@ def mask(job: VideoJob) -> None:
                 mask_secret(part)
 
 
-def can_seal() -> bool:
+def can_encrypt() -> bool:
     """Whether Airflow has a Fernet key, without which nothing is encrypted."""
     return bool(_fernet().is_encrypted)
 

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_venice.path_errors import named
-from airflow_provider_venice.places import LocalPlace, ObjectPlace
+from airflow_provider_venice.storage.errors import name_file_in_errors
+from airflow_provider_venice.storage.targets import LocalTarget, ObjectTarget
 
 #: Stores whose clients send ``mode="create"`` as a condition that the server checks, if they are new enough.
-#: fsspec's own ``mode="create"`` looks first and writes then, which two writers can pass.
+#: fsspec's own ``mode="create"`` checks first and writes then, which two writers can pass.
 _CONDITIONAL_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 
 #: The one server of S3 that is known to accept one of several conditional puts. Others may not: of two at one moment,
@@ -25,7 +25,7 @@ _EXACT_S3 = re.compile(r"https://([\w-]+\.)*amazonaws\.com(\.cn)?/?")
 #: Shortest pause, in seconds, after which a writer reads back what it wrote where the condition is not certain.
 _PAUSE = 1.0
 
-#: Pause as a multiple of the time that the writer's own look and write took.
+#: Pause as a multiple of the time that the writer's own read and write took.
 _PAUSE_FACTOR = 4.0
 
 #: Most bytes of a file name, on nearly every file system.
@@ -83,7 +83,7 @@ class LocalRecord:
     def _write_partial(self, data: bytes) -> Path:
         partial = self.path.with_name(f".reserved.{secrets.token_hex(8)}.part")
         try:
-            with named(partial), partial.open("xb") as file:
+            with name_file_in_errors(partial), partial.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -97,7 +97,7 @@ class LocalRecord:
             file = self.path.open("xb")
         except FileExistsError:
             return False
-        with named(self.path), file:
+        with name_file_in_errors(self.path), file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -112,7 +112,7 @@ class ObjectRecord:
     :param key: its own key.
     """
 
-    def __init__(self, place: ObjectPlace, key: str) -> None:
+    def __init__(self, place: ObjectTarget, key: str) -> None:
         self.fs: Any = place.fs
         self.key = key
         self.protocol: str = place.path.protocol
@@ -134,9 +134,9 @@ class ObjectRecord:
         Write ``data`` if there is no object, and return whether this call has created it.
 
         Where the service keeps the condition of a conditional put, that is certain. Elsewhere the last of
-        several writers has it: each waits, longer than its own look and write took and at
+        several writers has it: each waits, longer than its own read and write took and at
         least ``_PAUSE``, and reads back. Left open there: a writer whose write arrives later after its
-        look than another one waited. It replaces a record that was already read back, and both have it.
+        read than another one waited. It replaces a record that was already read back, and both have it.
         """
         started = time.monotonic()
         if self.read() is not None:
@@ -189,14 +189,14 @@ class ObjectRecord:
             self.fs.rm_file(self.key)
 
 
-def record_beside(place: LocalPlace | ObjectPlace, suffix: str = "") -> LocalRecord | ObjectRecord:
+def record_beside(place: LocalTarget | ObjectTarget, suffix: str = "") -> LocalRecord | ObjectRecord:
     """
     Return a record of a target. It is in the target's folder, so that every spelling of a path leads to the same one.
 
     :param suffix: at most 17 characters that tell it from other records of the target.
     """
     name = f".{_cut(place.name)}.reserved{suffix}"
-    if isinstance(place, LocalPlace):
+    if isinstance(place, LocalTarget):
         return LocalRecord(place.path.absolute().with_name(name))
     folder, slash, _ = place.key.rpartition("/")
     return ObjectRecord(place, f"{folder}{slash}{name}")

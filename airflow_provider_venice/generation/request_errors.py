@@ -38,7 +38,7 @@ def request_name(position: int, request: Any) -> str:
     return f'request[{position}] "{shown}"'
 
 
-class Findings:
+class RequestErrors:
     """
     What is wrong with each request of a list. With a single request the first error is raised at once.
 
