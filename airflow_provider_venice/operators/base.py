@@ -127,7 +127,6 @@ class VideoRequestOperator(VeniceOperator):
         ignore_fields: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        given = locals()
         super().__init__(**kwargs)
         # As mappings, because Airflow renders the templates in these, and not in a VideoRequest.
         self.request = _mapping(request)
@@ -140,16 +139,42 @@ class VideoRequestOperator(VeniceOperator):
         with arguments.checked(self.task_id):
             self.label_fields = _names("label_fields", label_fields)
             self.ignore_fields = _names("ignore_fields", ignore_fields)
-        self.image = image
         # One attribute per field, because Airflow renders and expands attributes.
-        for name in REQUEST_FIELDS:
-            setattr(self, name, given[name])
+        self.image = image
+        self.model = model
+        self.prompt = prompt
+        self.duration = duration
+        self.aspect_ratio = aspect_ratio
+        self.resolution = resolution
+        self.audio = audio
+        self.negative_prompt = negative_prompt
+        self.image_url = image_url
+        self.end_image_url = end_image_url
+        self.audio_url = audio_url
+        self.video_url = video_url
+        self.upscale_factor = upscale_factor
+        self.reference_image_urls = reference_image_urls
+        self.reference_video_urls = reference_video_urls
+        self.reference_audio_urls = reference_audio_urls
+        self.reference_document_urls = reference_document_urls
+        self.elements = elements
+        self.scene_image_urls = scene_image_urls
+        self.keyframes = keyframes
+        self.bitrate_mode = bitrate_mode
+        self.omni_reference_task_type = omni_reference_task_type
+        self.consents = consents
+        self.seed = seed
+        self.fps = fps
+        self.motion_bucket_id = motion_bucket_id
+        self.guidance_scale = guidance_scale
+        self.reference_video_total_duration = reference_video_total_duration
+        self.extra_body = extra_body
+        self.labels = labels
         with arguments.checked(self.task_id):
             arguments.check_limits(max_cost=max_cost, min_balance=min_balance)
             # A subclass may set what is missing.
             own = type(self).__module__.startswith("airflow_provider_venice.")
-            fields = {"image": image, **{name: given[name] for name in REQUEST_FIELDS}}
-            arguments.check_request(request, fields, self._set_apart, is_complete=own)
+            arguments.check_request(request, self._fields, self._set_apart, is_complete=own)
 
     def video_request(self, request: Any = None) -> VideoRequest:
         """
@@ -158,9 +183,13 @@ class VideoRequestOperator(VeniceOperator):
         :param request: in place of the operator's own ``request``.
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
-        fields = {name: getattr(self, name) for name in ("image", *REQUEST_FIELDS)}
         given = self.request if request is None else request
-        return VideoRequest.of(self._set_apart(given), **fields)
+        return VideoRequest.of(self._set_apart(given), **self._fields)
+
+    @property
+    def _fields(self) -> dict[str, Any]:
+        """The arguments that are fields of a request."""
+        return {name: getattr(self, name) for name in ("image", *REQUEST_FIELDS)}
 
     def _set_apart(self, request: Any) -> Any:
         """Put the columns of a row aside that are no fields of a request."""
