@@ -19,7 +19,7 @@ from airflow_provider_venice.exceptions import (
     VideoBatchError,
     VideoGenerationError,
 )
-from airflow_provider_venice.generation.delivery import delivered
+from airflow_provider_venice.generation.delivery import describe_stored
 from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
@@ -76,7 +76,7 @@ class Clip:
         from airflow_provider_venice.hooks.private_links import encrypt_link
 
         assert self.job is not None
-        return encrypt_link(self.job) if self.stored is None else delivered(self.stored, self.job)
+        return encrypt_link(self.job) if self.stored is None else describe_stored(self.stored, self.job)
 
     def outcome(self) -> dict[str, Any]:
         """Return what the XCom ``venice_results`` has of it, with its ``status``."""

@@ -253,7 +253,7 @@ def deliver(
     :param delivery: what becomes of it.
     :param patience: how long to wait for the rate limit here.
     :param wait_for_rate_limit: leaves a longer wait to the triggerer; returns where nobody may wait.
-    :return: see :func:`delivered`.
+    :return: see :func:`describe_stored`.
     :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
     :raises VeniceError: when no whole file could be stored.
     """
@@ -279,10 +279,10 @@ def deliver(
     record = delivery.record(context, finished, stored, owner, log)
     delivery.clean_up(hook, finished, log)
     add_asset_events(context, outlets, record)
-    return delivered(stored, finished)
+    return describe_stored(stored, finished)
 
 
-def delivered(stored: StoredVideo, job: VideoJob) -> dict[str, Any]:
+def describe_stored(stored: StoredVideo, job: VideoJob) -> dict[str, Any]:
     """Return what a task returns of a stored clip: its file, ``job`` and ``labels``."""
     from airflow_provider_venice.hooks.private_links import encrypt_link
 

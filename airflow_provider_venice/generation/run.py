@@ -7,7 +7,7 @@ In this order:
    read; where others still run, the task leaves them to the triggerer again.
 2. ``_take_up``: what earlier tries have bought is read, and shown as an XCom. A doubt is reported at once.
 3. ``_store``: finished clips become files, then the XCom says so, then they may be deleted at Venice.
-4. ``_buy_missing``: check, price, reserve the targets, and submit one by one.
+4. ``Purchase.buy_missing``: check, price, reserve the targets, and submit one by one.
 5. ``_await_rest``: leave the others to the triggerer; the task comes back with what it has found, at 1.
 6. ``_results``: return the clips, or say which are missing, and whether another try may help.
 
@@ -19,37 +19,31 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_venice.api.model import VideoJob, VideoQuote
-from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import (
-    VeniceBudgetError,
     VeniceError,
     VeniceRateLimitError,
-    VeniceRequestError,
     VideoGenerationError,
 )
-from airflow_provider_venice.generation import pricing
-from airflow_provider_venice.generation.checks import check_requests
-from airflow_provider_venice.generation.clips import Clip, can_heal, describe_clips, raise_failures
+from airflow_provider_venice.generation.clips import Clip, describe_clips, raise_failures
 from airflow_provider_venice.generation.deferral import (
     defer_for_download,
-    defer_for_rate_limit,
     defer_until_completed,
 )
-from airflow_provider_venice.generation.delivery import SHORT_WAIT, DownloadWait, add_asset_events, job_entry, owner_of
+from airflow_provider_venice.generation.delivery import DownloadWait, add_asset_events, owner_of
 from airflow_provider_venice.generation.manifest import describe_delivery
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
-from airflow_provider_venice.generation.request_errors import RequestErrors, is_of_one_request
-from airflow_provider_venice.generation.submission import NotNoted, Submission
+from airflow_provider_venice.generation.purchase import Purchase
+from airflow_provider_venice.generation.reports import Reports
+from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.hooks.failures import TAKEN_UP, log_recovery_hint
-from airflow_provider_venice.hooks.task_store import TryReplaced, is_replaced
-from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
+from airflow_provider_venice.hooks.task_store import stop_if_replaced
+from airflow_provider_venice.xcoms import JOB_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,12 +51,6 @@ if TYPE_CHECKING:
     from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.storage import StoredVideo
     from airflow_provider_venice.triggers.rate_limit import Admission
-
-#: After how many purchases the XCom of the jobs is pushed again.
-_SHOWN_EVERY = 10
-
-#: How many requests a line of the log names.
-_MOST_NAMED = 10
 
 
 class GenerationRun:
@@ -96,13 +84,10 @@ class GenerationRun:
         self._outlets = outlets
         self._is_one_of_many = is_one_of_many
         self._admission = admission
-        self._expires_at = None if admission is None else admission.expires_at
         self._clips: list[Clip] = []
         self._try_number: int | None = getattr(context["ti"], "try_number", None)
         self._progress = Progress(self._try_number)
         self._event: Mapping[str, Any] | None = None
-        #: The XCom of the jobs as this try has pushed it last, while only some of the clips are read.
-        self._shown: list[Mapping[str, Any]] = []
 
     def execute(self, event: Mapping[str, Any] | None = None, progress: Mapping[str, Any] | None = None) -> Any:
         """
@@ -120,11 +105,23 @@ class GenerationRun:
         self._event = event
         self._progress = Progress.of(progress, self._try_number)
         self._clips = self._make_clips()
+        self._reports = Reports(self._context, self._clips, is_list=self._options.is_list)
+        self._purchase = Purchase(
+            self._clips,
+            self._options,
+            self._hook,
+            self._context,
+            reports=self._reports,
+            progress=self._progress,
+            admission=self._admission,
+            is_one_of_many=self._is_one_of_many,
+            log=self._log,
+        )
         if event is not None:
             self._receive(event)
         self._take_up(announce=event is None and self._admission is None)
         self._store([clip for clip in self._clips if clip.is_finished])
-        self._buy_missing()
+        self._purchase.buy_missing()
         if self._options.wait:
             self._await_rest()
         return self._results()
@@ -152,22 +149,22 @@ class GenerationRun:
         self._read([clip for clip in self._clips if clip.is_missing], announce=announce)
         if not any(clip.submission.entry for clip in self._clips):
             # A try that was replaced is shown an empty store, whatever is in it.
-            self._stop_if_replaced()
+            stop_if_replaced(self._context["ti"])
         lost = [clip for clip in self._clips if clip.is_missing and clip.position in self._progress.paid]
         if lost:
             # Somebody has deleted their records while the task waited. Buying again would be a second charge.
-            self._stop_if_replaced()
+            stop_if_replaced(self._context["ti"])
             for clip in lost:
                 clip.error = VeniceError(
                     "it was bought by this try, and has no record any more: the record was deleted meanwhile. Nothing "
                     f"is bought for it. Its job is in the XCom {JOB_KEY}"
                 )
         else:
-            self._shown = []
+            self._reports.forget_jobs()
         # Airflow has dropped what the last try has pushed.
-        self._show()
+        self._reports.push_jobs()
         if any(clip.is_doubtful for clip in self._clips):
-            self._stop_buying([clip for clip in self._clips if clip.is_missing])
+            self._purchase.stop([clip for clip in self._clips if clip.is_missing])
 
     def _read(self, clips: Iterable[Clip], *, announce: bool) -> None:
         """Read what is known of clips: two reads of the store for each."""
@@ -199,10 +196,6 @@ class GenerationRun:
         clip.stored = StoredVideo.of(clip.noted)
         clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"])
 
-    def _stop_if_replaced(self) -> None:
-        if is_replaced(self._context["ti"]):
-            raise TryReplaced("nothing was submitted") from None
-
     def _receive(self, event: Mapping[str, Any]) -> None:
         """Take in and store what the trigger has found; come back for the jobs that still run."""
         from airflow_provider_venice.triggers.events import job_outcomes, running_jobs
@@ -216,15 +209,12 @@ class GenerationRun:
             if (clip.position in ended or not positions) and not self._progress.has(clip.position)
         ]
         running = running_jobs(event)
-        if self._options.is_list:
-            ti = self._context["ti"]
-            # Without an index, Airflow returns those of all mapped task instances.
-            self._shown = ti.xcom_pull(key=JOB_KEY, map_indexes=-1 if ti.map_index is None else ti.map_index) or []
+        self._reports.recall_jobs()
         self._read(clips, announce=False)
         self._match(clips, outcomes, event)
         self._store([clip for clip in clips if clip.is_finished])
         if running:
-            self._show()
+            self._reports.push_jobs()
             self._defer({job.queue_id: positions[job.queue_id] for job in running}, running, event["deadline"])
 
     def _match(
@@ -249,182 +239,12 @@ class GenerationRun:
                 self._progress.note_failed(clip.position, polled, failure, error)
         if unmatched and any(clip.is_missing for clip in clips):
             # Somebody has deleted the record while the task waited. Buying again would be a second charge.
-            self._stop_if_replaced()
+            stop_if_replaced(self._context["ti"])
             job, _ = next(iter(unmatched.values()))
             raise VeniceError(
                 f"the task has waited for {job}, and has no record of it any more: the record was deleted meanwhile. "
                 f"Nothing is bought. {job.how_to_collect}"
             )
-
-    def _show(self) -> None:
-        """Push what was bought: for people, and for VeniceRecoverVideosOperator when the task is killed."""
-        entries = {entry["queue_id"]: entry for entry in self._shown}
-        for clip in self._clips:
-            if clip.job is not None:
-                entries[clip.job.queue_id] = job_entry(clip.job, clip.stored, clip.noted)
-        shown = list(entries.values())
-        if shown:
-            self._context["ti"].xcom_push(key=JOB_KEY, value=shown if self._options.is_list else shown[0])
-
-    # Buying
-
-    def _buy_missing(self) -> None:
-        missing = [clip for clip in self._clips if clip.is_missing]
-        if not missing:
-            return
-        if any(clip.is_doubtful for clip in self._clips):
-            self._stop_buying(missing)
-            return
-        try:
-            costs = self._check(missing)
-            self._reserve(missing)
-        except VeniceError as error:
-            # What stands in its way may be what the other try has stored.
-            self._stop_if_replaced()
-            if not any(clip.job for clip in self._clips):
-                raise
-            self._log.error("%s", error)
-            self._leave(missing, str(error).partition("\n")[0].rstrip(":"), error)
-            return
-        try:
-            for number, (clip, cost) in enumerate(zip(missing, costs, strict=True), 1):
-                assert clip.request is not None
-                if not self._buy(clip, clip.request, cost):
-                    self._stop_buying(missing[number:])
-                    break
-                if number % _SHOWN_EVERY == 0:
-                    self._show()
-        finally:
-            # Also before a wait for the rate limit, which keeps the reservations.
-            self._show()
-        self._release([clip for clip in missing if clip.job is None and not clip.is_doubtful])
-
-    def _check(self, clips: Sequence[Clip]) -> list[Decimal | None]:
-        """Return the prices of the requests, all of them checked, before the first is bought."""
-        problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
-        check_requests(clips, self._options, self._hook, problems, self._log)
-        places = [clip.submission.position for clip in clips]
-        valid = {
-            place: clip.request
-            for place, clip in zip(places, clips, strict=True)
-            if clip.request is not None and not problems.has(place)
-        }
-        needs_price = self._options.budget.needs_price
-        quotes = pricing.price_requests(valid, self._hook, problems, needs_price=needs_price, log=self._log)
-        problems.raise_all(self._check_budget(quotes))
-        return [quotes[place].estimated_cost if place in quotes else None for place in places]
-
-    def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
-        """Return what the budget has against the prices."""
-        if not quotes or not self._options.budget.needs_price:
-            return None
-        prices = {key: quote.estimated_cost for key, quote in quotes.items()}
-        highest = max(prices.values())
-        submissions = [clip.submission for clip in self._clips]
-        spent = sum((one.charged(prices.get(one.position, highest)) for one in submissions), Decimal(0))
-        what = f"the batch of {len(self._clips)} clips" if self._options.is_list else "the clip"
-        try:
-            pricing.check_budget(self._options.budget, self._hook, list(quotes.values()), what, spent)
-        except VeniceBudgetError as error:
-            return error
-        return None
-
-    def _reserve(self, clips: Sequence[Clip]) -> None:
-        """Reserve the targets of all, before the first is bought; on failure, of none."""
-        if self._options.delivery is None:
-            return
-        problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
-        try:
-            for clip in clips:
-                with problems.about(clip.submission.position):
-                    self._options.delivery.reserve(clip.target, clip.owner)
-            problems.raise_all()
-        except Exception:
-            self._release(clips)
-            raise
-
-    def _release(self, clips: Iterable[Clip]) -> None:
-        for clip in clips:
-            if self._options.delivery is not None:
-                self._options.delivery.release(clip.target, clip.owner)
-
-    def _buy(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> bool:
-        """Buy one clip; whether the next may be tried."""
-        try:
-            clip.job = self._submit(clip, request, cost)
-        except NotNoted as error:
-            clip.job, clip.error = error.job, error
-            self._log.error("%s: %s", clip.submission, error)
-            return False
-        except VeniceError as error:
-            clip.error = error
-            self._log.error("%s: %s", clip.submission, error)
-            if is_of_one_request(error):
-                clip.submission.refused(request, error)
-                return True
-            return isinstance(error, VeniceRequestError)
-        return True
-
-    def _submit(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> VideoJob:
-        """Submit a clip; where the rate limit asks for a wait, leave that to the triggerer and come back."""
-        if not self._options.deferrable:
-            return clip.submission.buy(request, cost, None)
-        if self._admission is None and self._is_one_of_many():
-            self._wait_for_rate_limit(None)
-        self._check_admission()
-        try:
-            return clip.submission.buy(request, cost, SHORT_WAIT)
-        except VeniceRateLimitError as error:
-            self._log.info("%s", error)
-            self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))
-
-    def _check_admission(self) -> None:
-        """Ask anew where no worker slot was free in time: the slots may have come free for many at once."""
-        if self._expires_at is not None and self._admission is not None and time.time() > self._expires_at:
-            self._log.info("No worker slot was free in time for the submission: it asks the rate limit anew")
-            self._admission = self._admission._replace(missed=self._admission.missed + 1)
-            self._wait_for_rate_limit(None)
-        # The next ones of a list go by what Venice says is left.
-        self._expires_at = None
-
-    def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
-        defer_for_rate_limit(self._options, self._admission, refused_until, self._progress, self._log)
-
-    def _stop_buying(self, rest: Sequence[Clip]) -> None:
-        """Buy no more after a failure that would meet the others, too, or that leaves a doubt."""
-        doubtful = [clip for clip in self._clips if clip.is_doubtful]
-        if doubtful:
-            self._leave(rest, "another submission is in doubt", doubtful[0].error)
-            self._report_doubts(doubtful)
-        elif rest:
-            failed = next(clip for clip in reversed(self._clips) if clip.error is not None)
-            self._leave(rest, f"{failed.submission} failed: {failed.error}", failed.error)
-
-    def _leave(self, clips: Sequence[Clip], reason: str, cause: Exception | None) -> None:
-        for clip in clips:
-            error = VeniceError(f"not submitted, because {reason}")
-            error.can_heal = cause is not None and can_heal(cause)
-            clip.error = error
-        if clips and self._options.is_list:
-            names = ", ".join(clip.submission.place for clip in clips[:_MOST_NAMED])
-            more = f" and {len(clips) - _MOST_NAMED} more" if len(clips) > _MOST_NAMED else ""
-            self._log.error("Not submitted: %s%s, because %s", names, more, reason)
-
-    def _report_doubts(self, clips: Sequence[Clip]) -> None:
-        """Say what is in doubt, in the log and the XCom, before any wait; then a clear is a person's answer to it."""
-        for clip in clips:
-            self._log.error("%s: %s", clip.submission, clip.error)
-        self._push_results()
-        # Invariant: noted as reported only after it was. A crash right here leaves a doubt that the next try reports.
-        for clip in clips:
-            clip.submission.report_doubt()
-
-    @property
-    def _next_try(self) -> str:
-        """What becomes of a clip that is paid for when this try fails."""
-        if self._options.on_clear == "resubmit":
-            return "A retry of this task takes it up, and pays nothing; a clear buys another one (on_clear='resubmit')"
-        return TAKEN_UP
 
     # Waiting
 
@@ -467,6 +287,13 @@ class GenerationRun:
 
     # Delivering
 
+    @property
+    def _next_try(self) -> str:
+        """What becomes of a clip that is paid for when this try fails."""
+        if self._options.on_clear == "resubmit":
+            return "A retry of this task takes it up, and pays nothing; a clear buys another one (on_clear='resubmit')"
+        return TAKEN_UP
+
     def _store(self, clips: Sequence[Clip]) -> None:
         """Bring finished clips home."""
         if self._options.delivery is None:
@@ -486,7 +313,7 @@ class GenerationRun:
         if stored and self._options.delivery is not None and self._options.delivery.delete_media:
             # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves
             # a file, and a clip at Venice that the next try deletes.
-            self._show()
+            self._reports.push_jobs()
             for clip in stored:
                 assert clip.job is not None
                 self._options.delivery.clean_up(self._hook, clip.job, self._log)
@@ -521,7 +348,7 @@ class GenerationRun:
                 raise
             self._progress.download_wait = wait
             self._log.info("%s: %s", job, error)
-            self._show()
+            self._reports.push_jobs()
             travels = {"progress": self._progress.to_dict(), "completed": self._event}
             defer_for_download(options.venice_conn_id, wait, error.retry_after, travels, self._log)
 
@@ -535,27 +362,14 @@ class GenerationRun:
                     self._context, clip.target, clip.job, clip.owner, error, self._log
                 )
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
-            self._release([clip])
+            self._purchase.release([clip])
         self._log.error("%s: %s", clip.submission, error)
 
     # What comes of it
 
     def describe_bought(self) -> str:
         """Return what is paid and not stored, as far as is noted, and how to get at it; for a wait that was lost."""
-        paid = []
-        for clip in self._make_clips():
-            entry = clip.submission.read()
-            if entry is not None and entry.job is not None and entry.failure is None:
-                job = VideoJob.of(entry.job)
-                if clip.submission.ledger.delivery(job) is None:
-                    paid.append(f"{job}, bought {entry.price} at {entry.sent}")
-        if not paid:
-            return "Nothing that was paid is outstanding"
-        more = f" and {len(paid) - _MOST_NAMED} more" if len(paid) > _MOST_NAMED else ""
-        return (
-            f"Paid and not stored: {'; '.join(paid[:_MOST_NAMED])}{more} (the XCom {JOB_KEY} has each). A retry or a "
-            "clear of this task takes it up, and pays nothing"
-        )
+        return Reports(self._context, self._make_clips(), is_list=self._options.is_list).describe_bought()
 
     def _results(self) -> Any:
         """Return the clips, or say which are missing."""
@@ -564,13 +378,10 @@ class GenerationRun:
                 "%s", describe_clips(self._clips) if self._clips else "The list has no request; nothing is made"
             )
         if any(clip.error for clip in self._clips):
-            self._push_results()
+            self._reports.push_results()
             raise_failures(self._clips, is_list=self._options.is_list)
         records = [clip.record for clip in self._clips if clip.record is not None]
         if self._options.delivery is not None:
             add_asset_events(self._context, self._outlets, {"videos": records} if self._options.is_list else records[0])
         results = [clip.result() for clip in self._clips]
         return results if self._options.is_list else results[0]
-
-    def _push_results(self) -> None:
-        self._context["ti"].xcom_push(key=RESULTS_KEY, value=[clip.outcome() for clip in self._clips])

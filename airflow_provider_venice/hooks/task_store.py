@@ -239,6 +239,18 @@ def task_store(context: Context) -> TaskStore:
     return VariableStore(context["ti"]) if accessor is None else StateStore(accessor)
 
 
+def stop_if_replaced(ti: Any) -> None:
+    """
+    Stop a try that Airflow has replaced by another one, before it buys anything.
+
+    :param ti: the running task instance.
+    :raises TryReplaced: when it was replaced.
+    :raises VeniceConnectionError: when Airflow could not say.
+    """
+    if is_replaced(ti):
+        raise TryReplaced("nothing was submitted") from None
+
+
 def is_replaced(ti: Any) -> bool:
     """
     Whether Airflow has given the task to another try.

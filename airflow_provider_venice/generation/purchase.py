@@ -1,0 +1,246 @@
+"""
+Buying the clips of a run that are missing.
+
+In this order, so that what can be refused is refused before anything is paid:
+
+1. ``_check``: fields, constraints, media and targets of all requests, then their prices, then the budget.
+2. ``_reserve``: the targets of all, or of none.
+3. ``_buy``: one clip after the other, each as :mod:`~airflow_provider_venice.generation.submission` does it. Where the
+   rate limit asks for a wait, the task is deferred, and begins again at 1 with those that are still missing.
+
+The first failure that would meet the others as well, or that leaves a doubt, ends it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_venice.api.model import VideoJob, VideoQuote
+from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.exceptions import (
+    VeniceBudgetError,
+    VeniceError,
+    VeniceRateLimitError,
+    VeniceRequestError,
+)
+from airflow_provider_venice.generation import pricing
+from airflow_provider_venice.generation.checks import check_requests
+from airflow_provider_venice.generation.clips import Clip, can_heal
+from airflow_provider_venice.generation.deferral import defer_for_rate_limit
+from airflow_provider_venice.generation.delivery import SHORT_WAIT
+from airflow_provider_venice.generation.options import RunOptions
+from airflow_provider_venice.generation.progress import Progress
+from airflow_provider_venice.generation.reports import MOST_NAMED, Reports
+from airflow_provider_venice.generation.request_errors import RequestErrors, is_of_one_request
+from airflow_provider_venice.generation.submission import NotNoted
+from airflow_provider_venice.hooks.task_store import stop_if_replaced
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_venice.hooks.venice import VeniceHook
+    from airflow_provider_venice.triggers.rate_limit import Admission
+
+#: After how many purchases the XCom of the jobs is pushed again.
+_PUSHED_EVERY = 10
+
+
+class Purchase:
+    """
+    Buys the clips of a run that are missing.
+
+    :param clips: all clips of the task.
+    :param options: what the task's arguments say.
+    :param hook: talks to Venice.
+    :param context: the task's context.
+    :param reports: shows what was bought.
+    :param progress: what the try takes along through a wait for the rate limit.
+    :param admission: that of the rate limit's trigger, once it has let the task through.
+    :param is_one_of_many: whether so many tasks may be about to submit that the rate limit would refuse some.
+    :param log: the task's log.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        options: RunOptions,
+        hook: VeniceHook,
+        context: Context,
+        *,
+        reports: Reports,
+        progress: Progress,
+        admission: Admission | None,
+        is_one_of_many: Callable[[], bool],
+        log: Any,
+    ) -> None:
+        self._clips = clips
+        self._options = options
+        self._hook = hook
+        self._context = context
+        self._reports = reports
+        self._progress = progress
+        self._admission = admission
+        self._expires_at = None if admission is None else admission.expires_at
+        self._is_one_of_many = is_one_of_many
+        self._log = log
+
+    def buy_missing(self) -> None:
+        """
+        Buy what is missing: nothing before all of it is checked, priced and reserved, then one clip after the other.
+
+        :raises VeniceError: when something is wrong with the requests or their price, and nothing was bought before.
+        :raises TaskDeferred: to wait for the rate limit.
+        """
+        missing = [clip for clip in self._clips if clip.is_missing]
+        if not missing:
+            return
+        if any(clip.is_doubtful for clip in self._clips):
+            self.stop(missing)
+            return
+        try:
+            costs = self._check(missing)
+            self._reserve(missing)
+        except VeniceError as error:
+            # What stands in its way may be what another try has stored, which has replaced this one.
+            stop_if_replaced(self._context["ti"])
+            if not any(clip.job for clip in self._clips):
+                raise
+            self._log.error("%s", error)
+            self._leave(missing, str(error).partition("\n")[0].rstrip(":"), error)
+            return
+        try:
+            for number, (clip, cost) in enumerate(zip(missing, costs, strict=True), 1):
+                assert clip.request is not None
+                if not self._buy(clip, clip.request, cost):
+                    self.stop(missing[number:])
+                    break
+                if number % _PUSHED_EVERY == 0:
+                    self._reports.push_jobs()
+        finally:
+            # Also before a wait for the rate limit, which keeps the reservations.
+            self._reports.push_jobs()
+        self.release([clip for clip in missing if clip.job is None and not clip.is_doubtful])
+
+    def _check(self, clips: Sequence[Clip]) -> list[Decimal | None]:
+        """Return the prices of the requests, all of them checked, before the first is bought."""
+        problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
+        check_requests(clips, self._options, self._hook, problems, self._log)
+        places = [clip.submission.position for clip in clips]
+        valid = {
+            place: clip.request
+            for place, clip in zip(places, clips, strict=True)
+            if clip.request is not None and not problems.has(place)
+        }
+        needs_price = self._options.budget.needs_price
+        quotes = pricing.price_requests(valid, self._hook, problems, needs_price=needs_price, log=self._log)
+        problems.raise_all(self._check_budget(quotes))
+        return [quotes[place].estimated_cost if place in quotes else None for place in places]
+
+    def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
+        """Return what the budget has against the prices."""
+        if not quotes or not self._options.budget.needs_price:
+            return None
+        prices = {key: quote.estimated_cost for key, quote in quotes.items()}
+        highest = max(prices.values())
+        submissions = [clip.submission for clip in self._clips]
+        spent = sum((one.charged(prices.get(one.position, highest)) for one in submissions), Decimal(0))
+        what = f"the batch of {len(self._clips)} clips" if self._options.is_list else "the clip"
+        try:
+            pricing.check_budget(self._options.budget, self._hook, list(quotes.values()), what, spent)
+        except VeniceBudgetError as error:
+            return error
+        return None
+
+    def _reserve(self, clips: Sequence[Clip]) -> None:
+        """Reserve the targets of all, before the first is bought; on failure, of none."""
+        if self._options.delivery is None:
+            return
+        problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
+        try:
+            for clip in clips:
+                with problems.about(clip.submission.position):
+                    self._options.delivery.reserve(clip.target, clip.owner)
+            problems.raise_all()
+        except Exception:
+            self.release(clips)
+            raise
+
+    def release(self, clips: Iterable[Clip]) -> None:
+        """Give the targets back of clips that are not bought."""
+        for clip in clips:
+            if self._options.delivery is not None:
+                self._options.delivery.release(clip.target, clip.owner)
+
+    def _buy(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> bool:
+        """Buy one clip; whether the next may be tried."""
+        try:
+            clip.job = self._submit(clip, request, cost)
+        except NotNoted as error:
+            clip.job, clip.error = error.job, error
+            self._log.error("%s: %s", clip.submission, error)
+            return False
+        except VeniceError as error:
+            clip.error = error
+            self._log.error("%s: %s", clip.submission, error)
+            if is_of_one_request(error):
+                clip.submission.refused(request, error)
+                return True
+            return isinstance(error, VeniceRequestError)
+        return True
+
+    def _submit(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> VideoJob:
+        """Submit a clip; where the rate limit asks for a wait, leave that to the triggerer and come back."""
+        if not self._options.deferrable:
+            return clip.submission.buy(request, cost, None)
+        if self._admission is None and self._is_one_of_many():
+            self._wait_for_rate_limit(None)
+        self._check_admission()
+        try:
+            return clip.submission.buy(request, cost, SHORT_WAIT)
+        except VeniceRateLimitError as error:
+            self._log.info("%s", error)
+            self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))
+
+    def _check_admission(self) -> None:
+        """Ask anew where no worker slot was free in time: the slots may have come free for many at once."""
+        if self._expires_at is not None and self._admission is not None and time.time() > self._expires_at:
+            self._log.info("No worker slot was free in time for the submission: it asks the rate limit anew")
+            self._admission = self._admission._replace(missed=self._admission.missed + 1)
+            self._wait_for_rate_limit(None)
+        # The next ones of a list go by what Venice says is left.
+        self._expires_at = None
+
+    def _wait_for_rate_limit(self, refused_until: float | None) -> NoReturn:
+        defer_for_rate_limit(self._options, self._admission, refused_until, self._progress, self._log)
+
+    def stop(self, rest: Sequence[Clip]) -> None:
+        """Buy no more after a failure that would meet the others, too, or that leaves a doubt."""
+        doubtful = [clip for clip in self._clips if clip.is_doubtful]
+        if doubtful:
+            self._leave(rest, "another submission is in doubt", doubtful[0].error)
+            self._report_doubts(doubtful)
+        elif rest:
+            failed = next(clip for clip in reversed(self._clips) if clip.error is not None)
+            self._leave(rest, f"{failed.submission} failed: {failed.error}", failed.error)
+
+    def _leave(self, clips: Sequence[Clip], reason: str, cause: Exception | None) -> None:
+        for clip in clips:
+            error = VeniceError(f"not submitted, because {reason}")
+            error.can_heal = cause is not None and can_heal(cause)
+            clip.error = error
+        if clips and self._options.is_list:
+            names = ", ".join(clip.submission.place for clip in clips[:MOST_NAMED])
+            more = f" and {len(clips) - MOST_NAMED} more" if len(clips) > MOST_NAMED else ""
+            self._log.error("Not submitted: %s%s, because %s", names, more, reason)
+
+    def _report_doubts(self, clips: Sequence[Clip]) -> None:
+        """Say what is in doubt, in the log and the XCom, before any wait; then a clear is a person's answer to it."""
+        for clip in clips:
+            self._log.error("%s: %s", clip.submission, clip.error)
+        self._reports.push_results()
+        # Invariant: noted as reported only after it was. A crash right here leaves a doubt that the next try reports.
+        for clip in clips:
+            clip.submission.report_doubt()
