@@ -227,7 +227,7 @@ class PollSchedule:
         if median is None:
             return self._min_lateness * _ASSUMED_MEDIAN / room
         scarce = self._min_lateness * median / room
-        # As late as a job of this model is found when all that wait are polled by turns.
+        # As late as a job of this model is found when all that wait are polled one after the other.
         return max(scarce, self.run_times.lateness(median, max(0.0, median - interval)))
 
     @property

@@ -77,13 +77,13 @@ class VideoQueueingOperator(VideoRequestOperator):
     What queues clips, remembers them from one try to the next, and may wait for them in the triggerer.
 
     Where many such tasks of a DAG are about to submit at once, or Venice has refused a submission for
-    its rate limit, a deferrable one waits in the triggerer for its turn, before it submits.
+    its rate limit, a deferrable one waits in the triggerer for the rate limit, before it submits.
 
     :param validate: whether to check the request against the model's published constraints first.
-    :param deferrable: whether to wait in the triggerer, for a turn and for the clip; else in the worker. If ``None``,
+    :param deferrable: whether to wait in the triggerer, for the rate limit and the clip; else in the worker. If ``None``,
         what ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
     :param poll_interval: fewest seconds between two polls of the job; chosen from the model's run times if ``None``.
-    :param timeout: most seconds that one try waits for the clip, and before that for its turn.
+    :param timeout: most seconds that one try waits for the clip, and before that for the rate limit.
     :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
         bought already, ``resubmit`` buys another. A retry always takes up the clip.
     :param on_ambiguous: what to do where a submission may have been accepted, but its answer was lost:

@@ -100,7 +100,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
                 self._tell(transport)
-                # A turn is of use only to a task that can be resumed at once.
+                # An admission is of use only to a task that can be resumed at once.
                 await asyncio.sleep(max(0.0, earliest - time.monotonic()))
                 # Only the wait itself: a connection that cannot be read in time says nothing of the rate limit.
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -142,7 +142,7 @@ def admission(event: Mapping[str, Any] | None) -> Admission:
     Return the admission, if the task was let through.
 
     :param event: what the trigger yielded.
-    :raises VeniceRateLimitError: when the time was up before its turn came.
+    :raises VeniceRateLimitError: when the time was up before it was admitted.
     :raises VeniceError: when it is no event of ours, or the trigger broke.
     """
     status = event.get("status") if isinstance(event, Mapping) else None

@@ -205,7 +205,7 @@ class VeniceVideoTrigger(BaseTrigger):
         return await stack.enter_async_context(shared_transport(settings))
 
     async def _poll(self, transport: AsyncTransport, schedule: PollSchedule) -> VideoJob:
-        """Poll once; a turn that does not come before the deadline is a poll that failed."""
+        """Poll once; where the rate limit admits no poll before the deadline, the poll has failed."""
         patience = None
         if schedule.deadline is not None:
             patience = max(0.0, schedule.deadline - asyncio.get_running_loop().time()) + random.uniform(*_LAST_LOOK)
