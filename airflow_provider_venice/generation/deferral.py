@@ -57,7 +57,7 @@ def defer_for_rate_limit(
     options: RunOptions, admission: Admission | None, refused_until: float | None, progress: Progress, log: Any
 ) -> NoReturn:
     """
-    Leave the wait for the rate limit to the triggerer; the task comes back by ``execute_in_turn``.
+    Leave the wait for the rate limit to the triggerer; the task comes back by ``execute_submission``.
 
     :param admission: the one before, where it has waited before.
     :param refused_until: epoch seconds until which Venice has refused submissions, where it has.
@@ -78,7 +78,7 @@ def defer_for_rate_limit(
     log.info(wait_text("the rate limit to admit the submission; nothing was sent yet", deadline))
     raise TaskDeferred(
         trigger=trigger,
-        method_name="execute_in_turn",
+        method_name="execute_submission",
         kwargs={"progress": progress.to_dict()},
         timeout=latest_event(deadline),
     )

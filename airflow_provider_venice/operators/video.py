@@ -80,8 +80,8 @@ class VideoQueueingOperator(VideoRequestOperator):
     its rate limit, a deferrable one waits in the triggerer for the rate limit, before it submits.
 
     :param validate: whether to check the request against the model's published constraints first.
-    :param deferrable: whether to wait in the triggerer, for the rate limit and the clip; else in the worker. If ``None``,
-        what ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
+    :param deferrable: whether to wait in the triggerer, for the rate limit and the clip; else in the worker. If
+        ``None``, what ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is set to, and ``True`` where it is not set.
     :param poll_interval: fewest seconds between two polls of the job; chosen from the model's run times if ``None``.
     :param timeout: most seconds that one try waits for the clip, and before that for the rate limit.
     :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
@@ -133,7 +133,9 @@ class VideoQueueingOperator(VideoRequestOperator):
         with final_failures():
             return self.generation(context).execute(event, progress)
 
-    def execute_in_turn(self, context: Context, event: dict[str, Any], progress: dict[str, Any] | None = None) -> Any:
+    def execute_submission(
+        self, context: Context, event: dict[str, Any], progress: dict[str, Any] | None = None
+    ) -> Any:
         """Begin again, now that the rate limit admits the submission."""
         from airflow_provider_venice.hooks.failures import final_failures
         from airflow_provider_venice.triggers.rate_limit import admission

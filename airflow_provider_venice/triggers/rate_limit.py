@@ -104,7 +104,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
                 await asyncio.sleep(max(0.0, earliest - time.monotonic()))
                 # Only the wait itself: a connection that cannot be read in time says nothing of the rate limit.
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._turn(transport), max(0.0, self.deadline - time.time()))
+                    await asyncio.wait_for(self._wait_for_admission(transport), max(0.0, self.deadline - time.time()))
                     seconds, _ = self._admission
                     event |= {"status": "success", "expires_at": None if seconds is None else time.time() + seconds}
             event.setdefault("status", "timeout")
@@ -123,7 +123,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
             unknown = RateLimit(limit=None, remaining=None, resets_at=None)
             pace.observe(unknown, self.refused_until - now, asyncio.get_running_loop().time())
 
-    async def _turn(self, transport: AsyncTransport) -> None:
+    async def _wait_for_admission(self, transport: AsyncTransport) -> None:
         limiter, clock = transport.key_state.limiters[self.budget], asyncio.get_running_loop().time
         waited = time.time() - self.since + (_BEFORE_POLLS if self.budget == "retrieve" else 0.0)
         async with limiter.acquire(FirstInFirstOut(clock() - waited)):

@@ -673,7 +673,7 @@ def test_a_doubt_is_reported_by_a_try_that_begins_where_the_last_one_was_resumed
     admitted = {"status": "success", "since": 0.0, "deadline": 4e9}
     task = queue()
     with pytest.raises(AirflowFailException, match="may have been accepted"):
-        task.execute_in_turn(context_of(task, tries), admitted)
+        task.execute_submission(context_of(task, tries), admitted)
     assert tries.xcoms["venice_results"][0]["status"] == "doubt"
     tries.clear()
     assert run_task(queue(), tries)["queue_id"]

@@ -53,14 +53,14 @@ def test_a_task_that_gets_its_worker_too_late_asks_again_and_not_for_ever(venice
     for missed in (1, 2):
         arguments = steps.event()
         arguments["event"]["expires_at"] = time.time() - 1  # no worker slot was free until now
-        steps.deferred = steps.launch("execute_in_turn", **arguments)
+        steps.deferred = steps.launch("execute_submission", **arguments)
         assert steps.waiting["missed"] == missed
         assert (steps.waiting["since"], steps.waiting["deadline"]) == (first["since"], first["deadline"])
     assert venice_simulator.journal.calls("queue") == []
     assert not tries.store
     arguments = steps.event()
     assert arguments["event"]["expires_at"] is None  # the third one does not expire
-    assert steps.task.execute_in_turn(context_of(steps.task, tries), **arguments)["queue_id"]
+    assert steps.task.execute_submission(context_of(steps.task, tries), **arguments)["queue_id"]
     assert len(venice_simulator.journal.charges) == 1
 
 
