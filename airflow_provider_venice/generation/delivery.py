@@ -156,6 +156,7 @@ class Delivery:
         ledger: Ledger,
         log: Any,
         patience: DownloadWait,
+        name: str = "",
     ) -> StoredVideo:
         """
         Download a clip to its target, or find it where an earlier try has put it.
@@ -164,6 +165,7 @@ class Delivery:
         :param owner: who stores it.
         :param ledger: what the task remembers of the clip.
         :param patience: how long to wait for the rate limit here.
+        :param name: which request of a list it is, for the log.
         :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
         :raises VeniceError: when no whole file could be stored.
         """
@@ -187,6 +189,7 @@ class Delivery:
                     # note leaves no file, and a digest that nothing matches: the next try downloads.
                     before_publish=lambda file: ledger.note_delivery(job, file.to_dict()),
                     writer=str(owner),
+                    name=name,
                     max_wait=patience.max_wait,
                     rate_limit_timeout=patience.timeout,
                 )

@@ -339,7 +339,16 @@ class GenerationRun:
         assert delivery is not None
         patience = DownloadWait.of(deferrable=options.deferrable, timeout=options.timeout)
         try:
-            return delivery.store(self._hook, job, clip.target, clip.owner, clip.submission.ledger, self._log, patience)
+            return delivery.store(
+                self._hook,
+                job,
+                clip.target,
+                clip.owner,
+                clip.submission.ledger,
+                self._log,
+                patience,
+                clip.submission.name,
+            )
         except VeniceRateLimitError as error:
             now = time.time()
             wait = self._progress.download_wait or [now, now + options.timeout]

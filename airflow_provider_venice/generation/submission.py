@@ -82,6 +82,11 @@ class Submission:
         return request_name(self.position, self._given) if self._options.is_list else self.place
 
     @property
+    def name(self) -> str:
+        """Which request of a list it is, for the log; empty where the task was not given a list."""
+        return str(self) if self._options.is_list else ""
+
+    @property
     def labels(self) -> Mapping[str, Any] | None:
         """The labels of the request, ``None`` where it has none, or is not valid."""
         try:
@@ -313,5 +318,5 @@ class Submission:
                     self._write(entry)
         except Exception as error:
             raise NotNoted(bought, error) from error
-        self._hook.announce(bought)
+        self._hook.announce(bought, self.name)
         return bought

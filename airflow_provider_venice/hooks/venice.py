@@ -211,20 +211,21 @@ class VeniceHook(BaseHook):
                 ) from error
             raise
 
-    def announce(self, job: VideoJob) -> None:
+    def announce(self, job: VideoJob, name: str = "") -> None:
         """
         Log a job that was queued, and have its private link masked in the logs from here on.
 
         It raises nothing: a log that fails must not lose a paid job.
 
         :param job: the job that a submission has returned.
+        :param name: which request of a list it is.
         """
         with contextlib.suppress(Exception):
             private_links.mask_link(job)
         with contextlib.suppress(Exception):
             price = "; its price is not known" if job.estimated_cost is None else f" for {dollars(job.estimated_cost)}"
             balance = "" if job.balance_after is None else f", balance {dollars(job.balance_after)}"
-            self.log.info("Queued %s%s%s", job, price, balance)
+            self.log.info("%sQueued %s%s%s", f"{name}: " if name else "", job, price, balance)
 
     def retrieve(self, job: JobLike) -> VideoJob:
         """
@@ -344,6 +345,7 @@ class VeniceHook(BaseHook):
         before_publish: Callable[[storage.StoredVideo], None] | None = None,
         *,
         writer: str | None = None,
+        name: str = "",
         max_wait: float | None = None,
         rate_limit_timeout: float = DEFAULT_TIMEOUT,
     ) -> storage.StoredVideo:
@@ -351,6 +353,7 @@ class VeniceHook(BaseHook):
         Do what :meth:`download` does, and leave to the caller to log how to collect the clip when it fails.
 
         :param writer: names the task instance; what a try of it that was killed has left is removed.
+        :param name: which request of a list it is, for the log.
         :param max_wait: longest single wait for the rate limit, in seconds; no limit but the next one if ``None``.
         :raises VeniceRateLimitError: when the rate limit asks for a longer wait; nothing is left behind.
         """
@@ -366,7 +369,8 @@ class VeniceHook(BaseHook):
             before_publish=before_publish,
             writer=writer,
         )
-        self.log.info("Stored %s: %s, %s", finished, stored.path, _summary(finished, stored))
+        summary = _summary(finished, stored)
+        self.log.info("%sStored %s: %s, %s", f"{name}: " if name else "", finished, stored.path, summary)
         location = stored.path if "://" in stored.path else Path(stored.path).as_uri()
         get_hook_lineage_collector().add_output_asset(context=self, uri=location)
         return stored

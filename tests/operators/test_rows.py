@@ -178,6 +178,9 @@ def test_the_log_of_a_list_ends_in_what_it_has_cost(
     run_task(generate(tmp_path / "good", [{"prompt": "a"}, {"prompt": "b"}]), tries)
     log = capsys.readouterr().out
     assert "2 clips: 2 stored. Paid $0.70 in all" in log
+    for position, prompt in enumerate("ab"):
+        assert f'request[{position}] "{prompt}": Queued video job' in log
+        assert f'request[{position}] "{prompt}": Stored video job' in log
     assert log.count("for $0.35, balance $99.65") == 1
     assert log.count("for $0.35, balance $99.30") == 1
     assert "0.mp4, 5.0 s, 1280x720, " in log
