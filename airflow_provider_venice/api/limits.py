@@ -20,6 +20,9 @@ FAILURES, _FAILURE_WINDOW = 10, 30.0
 #: A reset header below this is a count of seconds; a time stamp of this size lay in 2001.
 _OLDEST_TIMESTAMP = 1_000_000_000.0
 
+#: Seconds by which two clocks that are right may seem to differ: a date is in whole ones, and an answer takes a while.
+_CLOCKS_DIFFER = 5.0
+
 #: By how many seconds a reset may be wrong that is written in whole ones.
 _ROUNDING = 1.1
 
@@ -37,6 +40,19 @@ class RateLimit:
     limit: int | None
     remaining: int | None
     resets_at: float | None
+
+
+def server_time(headers: Mapping[str, str], now: float) -> float:
+    """
+    Return the server's time, which is ours unless its ``Date`` differs: one of the two clocks is wrong then.
+
+    What the server says of a time is on its clock.
+
+    :param headers: header values under lower-case names.
+    :param now: epoch seconds at which the answer came, by our clock.
+    """
+    date = _date(headers.get("date", ""))
+    return now if date is None or abs(date - now) <= _CLOCKS_DIFFER else date
 
 
 def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit:
@@ -75,8 +91,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
     named = headers.get("retry-after", "")
     seconds = _number(named)
     if seconds is None and named:
-        with contextlib.suppress(ArithmeticError, IndexError, TypeError, ValueError):
-            seconds = email.utils.parsedate_to_datetime(named).timestamp() - now
+        date = _date(named)
+        seconds = None if date is None else date - now
     if seconds is None:
         resets_at = read_rate_limit(headers, now).resets_at
         seconds = BLOCK_SECONDS if resets_at is None else resets_at - now
@@ -278,6 +294,13 @@ class Pace:
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0] <= now - self._length:
             self._sent.popleft()
+
+
+def _date(text: str) -> float | None:
+    """Return the epoch seconds of a date as HTTP writes it, ``None`` where it is none."""
+    with contextlib.suppress(ArithmeticError, IndexError, TypeError, ValueError):
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    return None
 
 
 def _number(text: str | None) -> float | None:

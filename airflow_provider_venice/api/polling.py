@@ -193,6 +193,9 @@ class PollSchedule:
         :param now: the time.
         :param chance: a random number from 0 to 1.
         """
+        if self._seen_at is not None:
+            # Where it was queued later than now, the clock was set back since.
+            self._seen_at = min(self._seen_at, now)
         if self._seen_at is None or self.run_times.median is None:
             return 0.0
         due = self._seen_at + self._pause(0.0, chance)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from airflow_provider_venice.api.limits import RateLimit, read_rate_limit, retry_after
+from airflow_provider_venice.api.limits import RateLimit, read_rate_limit, retry_after, server_time
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceConsentRequired,
@@ -84,16 +84,22 @@ class ResponseHead:
         known = encoding in ("", "identity") and text.isascii() and text.isdecimal() and len(text) < 19
         return int(text) if known else None
 
+    @property
+    def retry_after(self) -> float:
+        """Seconds to keep quiet after a 429."""
+        return retry_after(self.headers, server_time(self.headers, self.received_at))
+
     def limits(self, now: float) -> tuple[RateLimit, float | None, float]:
         """
         Return what a pace learns from it: the headers' figures, the wait after a refusal, and when it came.
 
         :param now: when it came, on the clock of the pace, which the reset is converted to.
         """
-        refused = retry_after(self.headers, self.received_at) if self.status == 429 else None
-        limits = read_rate_limit(self.headers, self.received_at)
+        refused = self.retry_after if self.status == 429 else None
+        then = server_time(self.headers, self.received_at)
+        limits = read_rate_limit(self.headers, then)
         if limits.resets_at is not None:
-            limits = replace(limits, resets_at=now + limits.resets_at - self.received_at)
+            limits = replace(limits, resets_at=now + limits.resets_at - then)
         return limits, refused, now
 
     @property
@@ -206,8 +212,7 @@ def raise_for_status(
         )
     message = f"{about}: " * bool(about) + text
     if status == 429:
-        wait = retry_after(response.head.headers, response.head.received_at)
-        raise VeniceRateLimitError(message, status, retry_after=wait, **known)
+        raise VeniceRateLimitError(message, status, retry_after=response.head.retry_after, **known)
     if status == 409 and ("consent" in outer or known["error_code"] == "needs_consent"):
         raise _consent_error(message, status, outer, known)
     raise (error_class or VeniceAPIError)(message, status, **known, **fields)
@@ -220,7 +225,7 @@ def _raise_for_link(
     advice = _LINK_ADVICE.get(status)
     message = f"{about}: " * bool(about) + f"HTTP {status} from the private link" + (f"; {advice}" if advice else "")
     if status == 429:
-        raise VeniceRateLimitError(message, status, retry_after=retry_after(head.headers, head.received_at))
+        raise VeniceRateLimitError(message, status, retry_after=head.retry_after)
     raise (error_class or VeniceAPIError)(message, status, **fields)
 
 

@@ -252,14 +252,15 @@ class GenerationRun:
         """Leave the jobs that are still running to the triggerer, or wait for them here, one after the other."""
         rest = [clip for clip in self._clips if clip.job is not None and not clip.is_finished and clip.error is None]
         jobs = [clip.job for clip in rest if clip.job is not None]
-        deadline = time.time() + self._options.timeout
         if jobs and self._options.deferrable:
-            self._defer({job.queue_id: clip.position for clip, job in zip(rest, jobs, strict=True)}, jobs, deadline)
+            waiting = {job.queue_id: clip.position for clip, job in zip(rest, jobs, strict=True)}
+            self._defer(waiting, jobs, time.time() + self._options.timeout)
+        deadline = time.monotonic() + self._options.timeout
         for clip, job in zip(rest, jobs, strict=True):
             try:
                 with log_recovery_hint(job, self._log, self._next_try):
                     clip.job = self._hook.wait_for_completion(
-                        job, self._options.poll_interval, max(0.0, deadline - time.time())
+                        job, self._options.poll_interval, max(0.0, deadline - time.monotonic())
                     )
             except VeniceError as error:
                 self._fail(clip, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import random
@@ -278,7 +279,7 @@ class VeniceHook(BaseHook):
         transport = self.get_conn()
         schedule = PollSchedule(
             private_links.decrypt_link(job),
-            deadline=None if max_wait_time is None else time.time() + max_wait_time,
+            deadline=None if max_wait_time is None else time.monotonic() + max_wait_time,
             poll_interval=poll_interval or transport.settings.poll_interval,
             longest_backoff=transport.settings.retry_max_wait,
         )
@@ -289,7 +290,7 @@ class VeniceHook(BaseHook):
                     transport, refused = self._reconnect(), False
                 seen = transport.send(calls.retrieve(schedule.job), attempts=1)
             except VeniceError as error:
-                pause = schedule.on_error(error, time.time(), random.random())
+                pause = schedule.on_error(error, time.monotonic(), random.random())
                 refused = refused or refuses_key(error)
                 self.log.warning("%s; the next poll is in %.0f s", error, pause)
             else:
@@ -297,7 +298,7 @@ class VeniceHook(BaseHook):
                     self._call_back(callback, seen)
                 if seen.is_completed():
                     return seen
-                pause = schedule.on_running(seen, time.time(), random.random())
+                pause = schedule.on_running(seen, time.monotonic(), random.random())
                 if line := schedule.progress_message():
                     self.log.info(line)
             time.sleep(pause)
@@ -484,10 +485,29 @@ class VeniceHook(BaseHook):
 
         :raises VeniceRequestError: when the connection is not valid.
         """
+        await _load_client()
         from airflow_provider_venice.transport.shared import shared_transport
 
         async with shared_transport(await async_settings(self.venice_conn_id)) as transport:
             yield transport
+
+
+#: Whether the HTTP client of the triggers is loaded.
+_client_loaded = False
+
+
+async def _load_client() -> None:
+    """Load it in a thread, as that takes up to half a second, for which no other trigger of the process would run."""
+    global _client_loaded
+
+    def load() -> None:
+        from airflow_provider_venice.transport import asynchronous
+
+        asynchronous.read_authorities()
+
+    if not _client_loaded:
+        await asyncio.to_thread(load)
+        _client_loaded = True
 
 
 def _summary(job: VideoJob, stored: storage.StoredVideo) -> str:

@@ -130,13 +130,22 @@ class AsyncTransport:
 
 
 def _connector() -> aiohttp.TCPConnector:
-    return aiohttp.TCPConnector(limit=0, ssl=_tls(ca_bundle()))
+    return aiohttp.TCPConnector(limit=0, ssl=read_authorities())
+
+
+def read_authorities() -> ssl.SSLContext:
+    """
+    Return what TLS needs; the first call takes some 20 ms.
+
+    :raises VeniceRequestError: when the authorities to trust cannot be read.
+    """
+    return _tls(ca_bundle())
 
 
 @functools.lru_cache
 def _tls(bundle: str) -> ssl.SSLContext:
     """
-    Return what TLS needs, which takes some 20 ms to read.
+    Return what TLS needs.
 
     :param bundle: file or directory of the authorities to trust.
     :raises VeniceRequestError: when it cannot be read.

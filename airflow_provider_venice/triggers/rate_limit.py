@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_venice.api.limits import RateLimit
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import AsyncTransport
 from airflow_provider_venice.transport.limiter import ADMISSION_SECONDS, FirstInFirstOut
 from airflow_provider_venice.triggers.heartbeat import earliest_event
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.transport.asynchronous import AsyncTransport
 
 #: Seconds that a download counts as more urgent than it is: Venice does not keep a clip for long, and a poll can wait.
 _BEFORE_POLLS = 86400.0

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -17,14 +17,16 @@ from airflow_provider_venice.api.polling import WITH_LIMITER, PollSchedule, refu
 from airflow_provider_venice.exceptions import (
     VeniceConnectionError,
     VeniceError,
+    VideoTimeoutError,
 )
 from airflow_provider_venice.hooks.connections import async_settings, reading_again
 from airflow_provider_venice.hooks.private_links import encrypt_link
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.transport.asynchronous import AsyncTransport
-from airflow_provider_venice.transport.shared import shared_transport
 from airflow_provider_venice.triggers.events import describe_outcomes
 from airflow_provider_venice.triggers.heartbeat import earliest_event
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.transport.asynchronous import AsyncTransport
 
 #: Seconds that the last poll of all may take, after the deadline: at least, and at most. Thousands may have the same
 #: deadline, and would hold up the loop if they ended at once.
@@ -153,6 +155,10 @@ class VeniceVideoTrigger(BaseTrigger):
         )
         try:
             return await self._completed(transport, schedule), None
+        except VideoTimeoutError as error:
+            # The event follows at once, and says so. Thousands may have the same deadline, and each line of a log holds
+            # up the loop until the triggerer's supervisor has taken it.
+            return schedule.job, error
         except VeniceError as error:
             self.log.error("%s", error)
             return schedule.job, error
@@ -198,6 +204,8 @@ class VeniceVideoTrigger(BaseTrigger):
         :param refused_at: when the key was refused, on the monotonic clock.
         :raises VeniceConnectionError: when the connection cannot be read now.
         """
+        from airflow_provider_venice.transport.shared import shared_transport
+
         with reading_again(self.venice_conn_id):
             settings = await async_settings(self.venice_conn_id, read_after=refused_at)
         if settings == transport.settings:

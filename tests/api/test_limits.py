@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import math
 import random
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_venice.api.limits import Pace, RateLimit, backoff, read_rate_limit, retry_after
+from airflow_provider_venice.api.limits import Pace, RateLimit, backoff, read_rate_limit, retry_after, server_time
+from airflow_provider_venice.api.responses import ResponseHead
 from airflow_provider_venice.simulator.limits import WINDOWS
 
 NOW = 1_790_000_000.0
@@ -37,6 +39,27 @@ READ: list[tuple[dict[str, str], RateLimit]] = [
 @pytest.mark.parametrize(("headers", "limit"), READ)
 def test_the_headers_are_read_in_all_their_forms(headers: dict[str, str], limit: RateLimit) -> None:
     assert read_rate_limit(headers, NOW) == limit
+
+
+@pytest.mark.parametrize("ours_is_off", [-3600.0, 3600.0])
+def test_times_of_the_server_are_on_its_own_clock(ours_is_off: float) -> None:
+    dates = {"date": email.utils.formatdate(NOW, usegmt=True)}
+    for named in (
+        {"retry-after": email.utils.formatdate(NOW + 20, usegmt=True)},
+        {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": str(NOW + 20)},
+    ):
+        head = ResponseHead(429, {**dates, **named}, received_at=NOW + ours_is_off)
+        limits, refused_for, _ = head.limits(1000.0)
+        assert refused_for == 20
+        assert limits.resets_at in (None, 1020)
+        pace = Pace(40)
+        pace.observe(limits, refused_for, 1000.0)
+        assert pace.next_at(1000.0) == 1020
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", email.utils.formatdate(NOW - 4)])
+def test_a_date_that_says_nothing_changes_nothing(date: str) -> None:
+    assert server_time({"date": date}, NOW) == NOW
 
 
 @given(

@@ -55,6 +55,14 @@ def watch_job(
     return looks
 
 
+def test_a_job_that_was_queued_before_the_clock_was_set_back_counts_as_just_queued() -> None:
+    model = ModelState()
+    model.run_times.observe_average(100)
+    late, just = (PollSchedule(JOB, queued_at=START + offset, model=model) for offset in (3600, 0))
+    assert late.first_poll(START, 0.5) == just.first_poll(START, 0.5)
+    assert late.urgency(START + 90) == just.urgency(START + 90) > 0
+
+
 seconds = st.floats(0, 1e7)
 averages = st.none() | st.floats(0, 1e9) | st.sampled_from([5e-324, 1e-9, 1e300, math.inf])
 

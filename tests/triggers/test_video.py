@@ -297,6 +297,18 @@ def test_progress_is_logged_when_it_changes(
     assert lines[0].split("is processing")[1] != lines[-1].split("is processing")[1]
 
 
+def test_a_wait_that_the_deadline_ends_is_in_the_event_only(
+    hook: VeniceHook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Many may have the same deadline, and each line of a log holds up the loop until the triggerer has taken it.
+    job = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    capsys.readouterr()
+    event = wait(job, seconds=0.5)
+    assert event["status"] == "timeout"
+    assert "when the time was up" in event["failures"][0]["message"]
+    assert "when the time was up" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("count", [10])
 def test_triggers_of_one_process_share_a_session(
     count: int, hook: VeniceHook, venice_simulator: VeniceSimulator
