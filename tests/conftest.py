@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from airflow_provider_venice.simulator import VeniceSimulator
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 pytest_plugins = ["airflow_provider_venice.simulator.pytest_plugin"]
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes says more of the machine than of the code; each test has its time-out.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,13 +47,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for the real Airflow is slow, and may have to wait for it to start."""
+    """Whoever asks for Airflow's database or processes is slow and runs serially; processes take time to start."""
     for item in items:
-        if "airflow_stack" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "airflow_database" in fixtures:
+            for mark in (pytest.mark.slow, pytest.mark.serial):  # each process would need a database of its own
+                item.add_marker(mark)
+            # Airflow's time-out for the import of a DAG file uses the same signal, and clears it.
+            item.add_marker(pytest.mark.timeout(120, method="thread"))
+        if "airflow_stack" in fixtures:
             for mark in (pytest.mark.slow, pytest.mark.system):
                 item.add_marker(mark)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(300))
+        if item.get_closest_marker("system") is not None:
+            item.add_marker(pytest.mark.serial)
 
 
 @pytest.fixture(scope="session")

@@ -253,6 +253,7 @@ class TestReserve:
         assert names(target) == ["clip.mp4"]
         reserve(target, TWO, overwrite=True)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"owner": {"dag_id": 1}}'])
     def test_what_cannot_be_read_is_left_to_a_person(self, tmp_path: Path, data: bytes) -> None:
         target = f"{tmp_path}/clip.mp4"

@@ -807,6 +807,7 @@ class TestLeftovers:
         path.write_bytes(clip)
         return path
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["local", "remote"])
     def test_the_next_try_removes_what_a_killed_one_has_left(
         self, kind: str, tmp_path: Path, source: Path, memory: Store, clip: bytes
@@ -838,6 +839,7 @@ class TestLeftovers:
         remove_leftovers(target, "mine")
         assert objects(f"memory://{conn_id}@folder") == ["a[1].mp4"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_a_try_that_was_frozen_publishes_nothing(
         self, overwrite: bool, tmp_path: Path, source: Path, clip: bytes
@@ -854,6 +856,7 @@ class TestLeftovers:
         assert target.stat() == stored
         assert files(target.parent) == ["a.mp4"]
 
+    @pytest.mark.slow
     def test_a_try_that_was_frozen_publishes_nothing_before_the_next_one(self, tmp_path: Path, source: Path) -> None:
         target = tmp_path / "new" / "a.mp4"
         with holding(str(target), "mine", source, 0.1) as frozen:

@@ -105,7 +105,7 @@ def encode(spec: ClipSpec, closed: Callable[[], bool]) -> bytes:
 
     The picture is drawn once; only the progress bar moves, so that a clip costs well below a second.
 
-    :param closed: asked before every frame; ``True`` abandons the work.
+    :param closed: asked before every frame; ``True`` abandons the work, and nothing is returned.
     """
     import av
 
@@ -114,7 +114,7 @@ def encode(spec: ClipSpec, closed: Callable[[], bool]) -> bytes:
         # The index is moved to the front after the fact, which needs a real file.
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             _encode_into(container, spec, closed)
-        return path.read_bytes()
+        return b"" if closed() else path.read_bytes()
 
 
 def _encode_into(container: OutputContainer, spec: ClipSpec, closed: Callable[[], bool]) -> None:

@@ -28,7 +28,7 @@ class Settings:
     :param api_key: the key that is accepted.
     :param admin_key: a second key of the account, an ADMIN key: ``/billing/usage-history`` takes no other.
     :param balance: the account's balance at the start, in US dollars.
-    :param media: ``each`` draws every clip; ``shared`` encodes one clip per length, size and frame rate.
+    :param media: ``each`` draws every clip; ``shared`` encodes one clip per length, size and frame rate in a process.
     :param padding: grow every clip to this many bytes with a ``free`` box. Clients take a clip below 100,000 bytes for
         a refusal, so that the default is above.
     :param median: median of the job times, in vendor seconds.

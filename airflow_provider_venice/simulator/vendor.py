@@ -36,6 +36,10 @@ _LOGGED = 50
 _MOST_FPS = 120
 
 
+#: Encoded clips that the simulators of a process share.
+_ENCODED: dict[ClipSpec, bytes] = {}
+
+
 class Studio:
     """Draws clips in threads, so that the server's loop never waits for an encoder."""
 
@@ -64,9 +68,17 @@ class Studio:
             encoded: bytes = await self.run(media.encode, spec, self._is_closed)
         else:
             if spec not in self._shared:
-                self._shared[spec] = asyncio.ensure_future(self.run(media.encode, spec, self._is_closed))
+                self._shared[spec] = asyncio.ensure_future(self.run(self._encode_once, spec))
             encoded = await asyncio.shield(self._shared[spec])
         return Clip(encoded).labelled(job.queue_id, self._settings.padding)
+
+    def _encode_once(self, spec: ClipSpec) -> bytes:
+        encoded = _ENCODED.get(spec)
+        if encoded is None:
+            encoded = media.encode(spec, self._is_closed)
+            if encoded:  # not abandoned
+                _ENCODED[spec] = encoded
+        return encoded
 
     def _is_closed(self) -> bool:
         return self._closed

@@ -191,6 +191,7 @@ json_values = st.recursive(
 extras = st.dictionaries(texts.map("x_{}".format), json_values, max_size=4)
 
 
+@pytest.mark.slow
 @given(extras, st.text(min_size=1, max_size=9).filter(str.strip), st.randoms(use_true_random=False))
 def test_a_way_through_json_does_not_count(extra: dict[str, Any], prompt: str, order: random.Random) -> None:
     wanted = VideoRequest(model="m", prompt=f"p{prompt}", seed=3, guidance_scale=1, extra_body=extra)

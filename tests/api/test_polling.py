@@ -271,6 +271,7 @@ def test_a_log_never_gets_more_than_a_dozen_lines(looks: list[tuple[float | None
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", ["fixed", "sliding", "bucket"])
 @pytest.mark.parametrize(
     ("count", "processes", "nights", "mean", "ratio"),

@@ -10,7 +10,7 @@ from tests.clients.environments import CLIENTS, Client, NotInstallable, make_env
 from tests.clients.page import PAGE, render
 from tests.clients.runs import Results, run_all
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def test_queue_wait_and_download(video: VeniceHook, tmp_path: Path) -> None:
     assert Path(stored.path).read_bytes() == video.get_video_data(done)
 
 
+@pytest.mark.slow
 def test_a_path_a_url_or_bytes_is_the_first_frame(video: VeniceHook, tmp_path: Path) -> None:
     (image_model, *_) = video.list_models("image")
     image = video.generate_image(image_model.id, "a mountain lake", format="png")
@@ -120,6 +121,7 @@ def test_a_download_says_what_was_stored_and_replaces_nothing_unasked(video: Ven
     assert stored.metadata.duration == 5.0
 
 
+@pytest.mark.slow
 def test_a_download_before_completion(video: VeniceHook, tmp_path: Path) -> None:
     job = video.queue({**BOAT, "prompt": "[simulate: stuck] x"})
     with pytest.raises(VideoDownloadError, match="is not finished"):
@@ -127,6 +129,7 @@ def test_a_download_before_completion(video: VeniceHook, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_", "kind"),
     [

@@ -273,6 +273,7 @@ def test_a_deletion_of_what_venice_does_not_know_deletes_nothing(hook: VeniceHoo
     assert hook.delete_media(job) is False
 
 
+@pytest.mark.slow
 def test_a_link_that_is_missing_is_named_though_the_id_says_nothing_of_it(hook: VeniceHook, tmp_path: Path) -> None:
     done = hook.wait_for_completion(hook.queue({**TEXT, "model": "grok-imagine-1-5-lite-text-to-video"}))
     with pytest.raises(VideoDownloadError, match="gave a download_url, the video comes by that link only") as caught:
@@ -307,6 +308,7 @@ def test_a_clip_is_deleted_by_a_retrieve_where_nothing_else_deletes(
     assert hook.delete_media(done) is False
 
 
+@pytest.mark.slow
 def test_a_retrieve_that_fails_is_not_taken_for_a_deletion(october: VeniceSimulator) -> None:
     hook = VeniceHook()
     done = hook.wait_for_completion(hook.queue(TEXT, aspect_ratio="16:9"))
@@ -400,6 +402,7 @@ def test_nobody_listening_is_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unreachable.value.sent is False
 
 
+@pytest.mark.slow
 def test_refusals_carry_what_the_server_said(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
     with pytest.raises(VeniceAPIError) as policy:
         hook.queue({**TEXT, "prompt": "[simulate: policy] x"})
@@ -429,6 +432,7 @@ def test_waiting_tolerates_what_passes_and_ends_in_time(hook: VeniceHook, venice
     assert "VeniceDownloadVideoOperator" in str(late.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", [{"status": 400}, {"status": 404}, {"status": 422}, {"status": 404, "html": True, "times": 3}], ids=str
 )
@@ -447,6 +451,7 @@ def test_a_second_answer_ends_the_wait(hook: VeniceHook, venice_simulator: Venic
     assert len(venice_simulator.journal.polls(job["queue_id"])) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", ["wait_for_completion", "poll"])
 def test_a_key_that_is_replaced_fails_no_wait(
     wait: str, hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
@@ -462,6 +467,7 @@ def test_a_key_that_is_replaced_fails_no_wait(
     assert [entry.status for entry in venice_simulator.journal.polls(job.queue_id)][-1] == 200
 
 
+@pytest.mark.slow
 def test_a_key_that_stays_refused_fails_the_wait(
     hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

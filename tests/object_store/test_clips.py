@@ -34,7 +34,12 @@ KEYS = [
     "x" * 300 + ".mp4",
 ]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("venice_connection")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.serial,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("venice_connection"),
+]
 
 
 def test_a_clip_and_its_manifest(object_store: ObjectStore, bucket: str, venice_simulator: VeniceSimulator) -> None:

@@ -22,7 +22,12 @@ MOST_MEMORY = 250
 #: The parts of the upload have 8 MiB.
 PARTS = 128
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("venice_connection")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.serial,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("venice_connection"),
+]
 
 TASK = """
 import json, resource, sys

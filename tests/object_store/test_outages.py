@@ -19,7 +19,12 @@ from tests.system.object_store import ObjectStore
 #: Bytes of a clip, and of it those that the store gets before it goes away.
 SIZE, ENOUGH = 48 << 20, 8 << 20
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("venice_connection")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.serial,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("venice_connection"),
+]
 
 
 @pytest.fixture

@@ -20,7 +20,12 @@ from tests.object_store.tasks import CONN_ID, TEXT
 from tests.running import run_task
 from tests.system.object_store import ObjectStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("venice_connection")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.serial,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("venice_connection"),
+]
 
 #: Runs one task per line of its input, in the task instance of its own map index, from a given time on.
 WORKER = """

@@ -14,7 +14,12 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from tests.object_store.tasks import CONN_ID
 from tests.system.object_store import ObjectStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("venice_connection")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.serial,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("venice_connection"),
+]
 
 #: Runs a task while every name that is looked up and every address that is connected to is noted, and refused
 #: unless it is one of this machine.

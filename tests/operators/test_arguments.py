@@ -158,6 +158,7 @@ def test_the_deployment_decides_who_waits_where_it_says_so(
         assert [task.deferrable for task in all_of(deferrable=given)] == [given] * 4
 
 
+@pytest.mark.slow
 def test_the_file_that_airflow_writes_does_not_count(tmp_path: Path) -> None:
     """Airflow writes ``default_deferrable = false`` into the airflow.cfg of every new installation."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}

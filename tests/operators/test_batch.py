@@ -40,6 +40,7 @@ def prompts_paid(venice: VeniceSimulator) -> list[str]:
     return [jobs[charge.queue_id or ""] for charge in venice.journal.charges]
 
 
+@pytest.mark.slow
 @WAITS
 def test_all_clips_of_a_list_come_in_its_order_through_one_wait(
     deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator
@@ -59,6 +60,7 @@ def test_all_clips_of_a_list_come_in_its_order_through_one_wait(
     assert len(venice_simulator.journal.charges) == 3
 
 
+@pytest.mark.slow
 @WAITS
 def test_one_that_fails_does_not_hide_the_others(
     deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator
@@ -163,6 +165,7 @@ def test_what_was_bought_is_shown_at_the_start_of_every_try(tmp_path: Path, veni
     assert [job["queue_id"] for job in bought] == [job.queue_id for job in venice_simulator.jobs]
 
 
+@pytest.mark.slow
 def test_a_refunded_one_is_bought_anew_by_a_retry(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     body = {"error": {"message": "upstream failed", "credits_refunded": True}}
     venice_simulator.fail("retrieve", status=422, body=body, match="boat", times=2)
@@ -229,6 +232,7 @@ def test_the_budget_is_that_of_all_and_what_was_spent_counts(tmp_path: Path, ven
     assert len(venice_simulator.journal.charges) == 3
 
 
+@pytest.mark.slow
 def test_a_rate_limit_in_the_middle_is_waited_for_in_the_triggerer(
     tmp_path: Path, venice_simulator: VeniceSimulator
 ) -> None:
@@ -239,6 +243,7 @@ def test_a_rate_limit_in_the_middle_is_waited_for_in_the_triggerer(
     assert prompts_paid(venice_simulator) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.slow
 def test_a_retry_goes_on_where_the_way_to_venice_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venice_simulator: VeniceSimulator
 ) -> None:
@@ -291,6 +296,7 @@ def test_an_empty_list_is_no_work(tmp_path: Path, venice_simulator: VeniceSimula
     assert len(venice_simulator.journal) == 0
 
 
+@pytest.mark.slow
 def test_what_a_list_has_bought_can_be_recovered(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     tries = Tries()
     with pytest.raises(AirflowFailException):
@@ -349,6 +355,7 @@ def quick(folder: Path, *prompts: str, **arguments: Any) -> VeniceGenerateVideoO
     )
 
 
+@pytest.mark.slow
 def test_a_list_is_stored_as_far_as_it_has_come(tmp_path: Path, venice: VeniceSimulator) -> None:
     tries = Tries()
     steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", "c", timeout=15), tries)
@@ -372,6 +379,7 @@ def test_a_list_is_stored_as_far_as_it_has_come(tmp_path: Path, venice: VeniceSi
     assert len(venice.journal.charges) == 3
 
 
+@pytest.mark.slow
 def test_what_was_handed_over_survives_the_deadline_of_the_others(tmp_path: Path, venice: VeniceSimulator) -> None:
     body = {"error": {"message": "upstream failed", "credits_refunded": True}}
     venice.fail("retrieve", status=422, body=body, match="boat", times=2)
@@ -392,6 +400,7 @@ def test_what_was_handed_over_survives_the_deadline_of_the_others(tmp_path: Path
     assert prompts_paid(venice)[3:] == ["a boat"]
 
 
+@pytest.mark.slow
 def test_a_hand_over_reads_what_has_ended_and_no_more(tmp_path: Path, venice: VeniceSimulator) -> None:
     class CountingStore(MemoryStore):
         """Counts what is read."""
@@ -414,6 +423,7 @@ def test_a_hand_over_reads_what_has_ended_and_no_more(tmp_path: Path, venice: Ve
     assert "clip 1" not in travels  # the requests stay in the store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delete_media", [False, True])
 def test_a_worker_that_is_killed_in_a_hand_over_fetches_no_clip_twice(
     delete_media: bool, tmp_path: Path, venice: VeniceSimulator
@@ -446,6 +456,7 @@ def test_a_worker_that_is_killed_in_a_hand_over_fetches_no_clip_twice(
     assert len(venice.journal.charges) == 3
 
 
+@pytest.mark.slow
 def test_clips_are_deleted_at_venice_only_when_all_that_was_bought_is_shown(
     tmp_path: Path, venice: VeniceSimulator
 ) -> None:
@@ -460,6 +471,7 @@ def test_clips_are_deleted_at_venice_only_when_all_that_was_bought_is_shown(
     assert len(venice.journal.calls("complete")) == 3
 
 
+@pytest.mark.slow
 def test_what_an_earlier_try_knew_is_not_believed(tmp_path: Path, venice: VeniceSimulator) -> None:
     tries = Tries()
     steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", timeout=20), tries)
@@ -474,6 +486,7 @@ def test_what_an_earlier_try_knew_is_not_believed(tmp_path: Path, venice: Venice
     assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "01.mp4"}
 
 
+@pytest.mark.slow
 def test_a_list_that_was_shortened_while_it_waited_goes_on(tmp_path: Path, venice: VeniceSimulator) -> None:
     tries = Tries()
     steps = Steps(quick(tmp_path, "a", "[simulate: stuck] b", "c"), tries)
@@ -486,6 +499,7 @@ def test_a_list_that_was_shortened_while_it_waited_goes_on(tmp_path: Path, venic
     assert len(venice.journal.charges) == 3
 
 
+@pytest.mark.slow
 def test_a_record_that_is_deleted_after_its_clip_was_stored_is_no_reason_to_buy(
     tmp_path: Path, venice: VeniceSimulator
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_clip_is_checked_priced_stored_and_deleted(
     assert job.fate == "deleted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
 def test_a_clip_that_cannot_be_deleted_is_stored_with_a_warning(
     edition: VeniceSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -68,6 +69,7 @@ def test_a_clip_that_cannot_be_deleted_is_stored_with_a_warning(
     assert not any(entry.deleted for entry in edition.journal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edition", ["2026-10"], indirect=True)
 def test_a_list_of_clips_is_deleted_at_the_cost_of_one_refusal(edition: VeniceSimulator, tmp_path: Path) -> None:
     request = {**CLIP, "model": "wan-2-7-text-to-video"}

@@ -81,6 +81,7 @@ def test_what_is_wrong_is_told_before_the_wait() -> None:
     assert tries.deferred_to == []
 
 
+@pytest.mark.slow
 def test_a_refused_submission_waits_in_the_triggerer_as_long_as_it_was_told(venice_simulator: VeniceSimulator) -> None:
     venice_simulator.fail("queue", status=429, headers={"retry-after": "4"}, times=2)
     tries = Tries()
@@ -99,6 +100,7 @@ def test_a_short_wait_is_not_worth_another_worker(venice_simulator: VeniceSimula
     assert len(venice_simulator.journal.charges) == 1
 
 
+@pytest.mark.slow
 def test_without_a_triggerer_the_worker_waits(venice_simulator: VeniceSimulator) -> None:
     venice_simulator.fail("queue", status=429, headers={"retry-after": "4"})
     tries = Tries(task_count=50)
@@ -139,6 +141,7 @@ def generate(tmp_path: Path, **arguments: Any) -> VeniceGenerateVideoOperator:
     return VeniceGenerateVideoOperator(task_id="clip", **arguments)
 
 
+@pytest.mark.slow
 def test_a_refused_download_waits_in_the_triggerer(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     steps = Steps(generate(tmp_path), Tries())
     arguments = steps.event()
@@ -154,6 +157,7 @@ def test_a_refused_download_waits_in_the_triggerer(tmp_path: Path, venice_simula
     assert len(venice_simulator.journal.charges) == 1
 
 
+@pytest.mark.slow
 def test_a_refused_download_of_a_list_keeps_what_is_stored(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     path = str(tmp_path / "{index}.mp4")
     task = generate(tmp_path, output_path=path, prompt=None, request=[{"prompt": p} for p in "abc"], delete_media=True)
@@ -173,6 +177,7 @@ def test_a_refused_download_of_a_list_keeps_what_is_stored(tmp_path: Path, venic
     assert len(venice_simulator.journal.charges) == 3
 
 
+@pytest.mark.slow
 def test_a_download_that_is_refused_until_its_time_is_up_fails_the_try(
     tmp_path: Path, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +206,7 @@ def two_attempts(venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPa
     return VeniceHook()
 
 
+@pytest.mark.slow
 def test_a_worker_waits_out_refusals_whatever_their_number(
     tmp_path: Path, venice_simulator: VeniceSimulator, two_attempts: VeniceHook
 ) -> None:
@@ -225,6 +231,7 @@ def test_a_worker_waits_out_refusals_whatever_their_number(
     assert not (tmp_path / "b.mp4").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_a_download_task_waits_for_its_turn(
     deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator, two_attempts: VeniceHook

@@ -29,6 +29,7 @@ def recover(tmp_path: Path, tries: Tries | None = None, **arguments: Any) -> dic
     return {fate["queue_id"]: fate for fate in run_task(task, tries)}
 
 
+@pytest.mark.slow
 def test_every_job_has_its_fate(hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
     done, private = hook.queue(TEXT), hook.queue(PRIVATE)
     gone = hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
@@ -73,6 +74,7 @@ def test_a_run_is_searched_for_what_no_task_has_delivered(
     assert fates[lost.queue_id]["status"] == "collected"
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_reached_does_not_hide_the_others(
     hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_clip_that_was_stored_and_deleted_is_delivered_though_its_last_try_was
     }
 
 
+@pytest.mark.slow
 def test_a_clip_that_was_only_about_to_be_stored_is_collected(
     hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_columns_of_the_users_own_come_back_and_are_never_sent(
     assert len(venice_simulator.journal.charges) == 2
 
 
+@pytest.mark.slow
 def test_what_became_of_a_clip_has_its_labels(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     venice_simulator.fail("queue", match="sinks", status=422, body={"error": "no"})
     rows = [{"id": 1, "prompt": "[simulate: fail] a boat"}, {"id": 2, "prompt": "it sinks"}, {"id": 3, "prompt": "b"}]
@@ -171,6 +172,7 @@ def test_the_place_of_a_mapped_task_is_in_its_path(tmp_path: Path) -> None:
     assert run_task(download, tries)["path"] == f"{tmp_path}/d12.mp4"
 
 
+@pytest.mark.slow
 def test_the_log_of_a_list_ends_in_what_it_has_cost(
     tmp_path: Path, venice_simulator: VeniceSimulator, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ def generate(folder: Path, **arguments: Any) -> VeniceGenerateVideoOperator:
     )
 
 
+@pytest.mark.slow
 def test_a_clip_that_failed_and_was_not_refunded_counts_after_a_clear(
     tmp_path: Path, venice_simulator: VeniceSimulator
 ) -> None:
@@ -46,6 +47,7 @@ def test_a_clip_that_failed_and_was_not_refunded_counts_after_a_clear(
         run_task(generate(tmp_path, prompt="[simulate: fail] x", max_cost=0.70), tries)
 
 
+@pytest.mark.slow
 def test_in_a_list_as_well(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     rows = [{"prompt": "a"}, {"prompt": "[simulate: fail] b"}]
     tries, task = Tries(), generate(tmp_path, request=rows, prompt=None, max_cost=0.80)
@@ -57,6 +59,7 @@ def test_in_a_list_as_well(tmp_path: Path, venice_simulator: VeniceSimulator) ->
     assert len(venice_simulator.journal.charges) == 2
 
 
+@pytest.mark.slow
 def test_a_refunded_clip_does_not_count(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
     body = {"error": {"message": "upstream failed", "credits_refunded": True}}
     venice_simulator.fail("retrieve", status=422, body=body, times=2)
@@ -82,6 +85,7 @@ def test_a_submission_in_doubt_counts(tmp_path: Path, venice_simulator: VeniceSi
     assert len(venice_simulator.journal.charges) == 2
 
 
+@pytest.mark.slow
 def test_a_refused_submission_forgets_nothing_of_what_was_spent(
     tmp_path: Path, venice_simulator: VeniceSimulator
 ) -> None:
@@ -99,6 +103,7 @@ def test_a_refused_submission_forgets_nothing_of_what_was_spent(
     assert len(venice_simulator.journal.charges) == 2
 
 
+@pytest.mark.slow
 def test_a_clip_of_unknown_price_counts_at_the_price_of_the_next(
     tmp_path: Path, venice_simulator: VeniceSimulator
 ) -> None:

@@ -146,6 +146,7 @@ def test_what_goes_wrong_before_the_submission_is_no_doubt(hook: VeniceHook, tmp
     assert tries.store == {}
 
 
+@pytest.mark.slow
 def test_a_store_that_comes_back_soon_is_waited_for(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
     tries = Tries()
     store, writes = tries.store, 0
@@ -331,6 +332,7 @@ def test_a_retried_download_finds_its_file(
         run_task(VeniceDownloadVideoOperator(**task), tries)
 
 
+@pytest.mark.slow
 @WAITS
 def test_a_clip_that_failed_is_bought_again_only_if_that_costs_nothing(
     deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator
@@ -423,6 +425,7 @@ class TestManifest:
         assert record["request"]["prompt"] == TEXT["prompt"]
         assert record["estimated_cost"] == 0.35
 
+    @pytest.mark.slow
     def test_a_refunded_clip_is_recorded(self, hook: VeniceHook, tmp_path: Path) -> None:
         task = VeniceGenerateVideoOperator(
             task_id="generate",

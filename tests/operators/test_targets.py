@@ -99,6 +99,7 @@ def test_a_killed_try_leaves_its_reservation_to_the_next(tmp_path: Path, venice_
     assert len(venice_simulator.journal.charges) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "prompt"),
     [({"status": 402}, "x"), ({"status": 422}, "x"), (None, "[simulate: fail] x"), (None, "[simulate: refund] x")],
@@ -310,6 +311,7 @@ class TestManifests:
         # Deleting is a retrieve as well.
         assert len(venice_simulator.journal.calls("retrieve")) == downloads
 
+    @pytest.mark.slow
     def test_the_manifest_of_an_earlier_try_is_replaced(
         self, tmp_path: Path, venice_simulator: VeniceSimulator
     ) -> None:

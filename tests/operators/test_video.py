@@ -139,6 +139,7 @@ class TestQueue:
         assert "http" not in job["download_url"]
         assert hook.delete_media(job) is True
 
+    @pytest.mark.slow
     @WAITS
     def test_a_failed_wait_never_pays_again(
         self, deferrable: bool, hook: VeniceHook, venice_simulator: VeniceSimulator
@@ -289,6 +290,7 @@ class TestGenerate:
                 run_task(VeniceGenerateVideoOperator(task_id="generate", **TEXT, output_path=path))
         assert venice_simulator.journal.calls("queue") == []
 
+    @pytest.mark.slow
     @WAITS
     @pytest.mark.parametrize(
         ("prompt", "error", "said"),

@@ -31,7 +31,7 @@ from airflow_provider_venice.storage import StoredVideo
 from tests.running import Tries, clips, run_task
 
 # The first cell waits for all of them.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(300)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 

@@ -58,6 +58,7 @@ def test_a_private_link_stays_encrypted(mode: dict[str, Any], hook: VeniceHook) 
     assert hook.delete_media(done) is True
 
 
+@pytest.mark.slow
 @MODES
 def test_a_failed_job_fails_the_task_for_good(mode: dict[str, Any], hook: VeniceHook) -> None:
     good, bad = hook.queue(TEXT), hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
@@ -84,6 +85,7 @@ def test_the_time_is_up(hook: VeniceHook) -> None:
         run_task(VeniceVideoSensor(task_id="wait", job=job, timeout=0.5, deferrable=False, poke_interval=0.1))
 
 
+@pytest.mark.slow
 def test_poking_outlasts_what_passes(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
     job = hook.queue(TEXT)
     venice_simulator.fail("retrieve", status=500, times=4)
@@ -97,6 +99,7 @@ def test_poking_outlasts_what_passes(hook: VeniceHook, venice_simulator: VeniceS
 RESCHEDULE: dict[str, Any] = {"deferrable": False, "mode": "reschedule", "poke_interval": 0.1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [{"deferrable": False, "poke_interval": 0.1}, RESCHEDULE], ids=["poke", "reschedule"])
 @pytest.mark.parametrize("fault", [{"status": 422}, {"status": 401}, {"status": 404, "html": True}], ids=str)
 def test_one_answer_ends_no_poke(
@@ -133,6 +136,7 @@ def test_what_is_no_job_is_told(job: Any, problem: str) -> None:
         run_task(VeniceVideoSensor(task_id="wait", job=job))
 
 
+@pytest.mark.slow
 @MODES
 def test_never_fail_skips(mode: dict[str, Any], hook: VeniceHook) -> None:
     bad = hook.queue({**TEXT, "prompt": "[simulate: fail] x"})

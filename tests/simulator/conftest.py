@@ -12,7 +12,7 @@ from tests.simulator.client import Client
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[VeniceSimulator]:
-    """One simulator for a file of tests, so that its shared clip is encoded once."""
+    """One simulator for a file of tests, reset before each test."""
     with VeniceSimulator(speed=10, seed=1, media="shared") as venice:
         yield venice
 

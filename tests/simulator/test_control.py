@@ -140,6 +140,7 @@ def test_the_fixtures_make_a_connection(venice_simulator: VeniceSimulator, venic
     assert eventually(lambda: venice_simulator.jobs[0].due), "half a second should do"
 
 
+@pytest.mark.slow
 def test_the_fixtures_are_fresh_for_each_test(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         "from airflow_provider_venice.simulator.pytest_plugin import venice_connection, venice_simulator"

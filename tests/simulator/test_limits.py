@@ -61,6 +61,7 @@ def test_the_reset_is_written_as_clients_have_met_it(resets: Any, digits: int | 
     assert 1 <= seconds <= 61
 
 
+@pytest.mark.slow
 def test_a_sliding_minute_counts_the_requests_of_the_last_minute() -> None:
     with running(speed=10, window="sliding", resets="ms") as client:
         first = client.queue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 import requests
 
 from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.simulator.media import ClipSpec, encode
 from airflow_provider_venice.simulator.pricing import frame_size
+from airflow_provider_venice.simulator.vendor import Studio
 from tests.simulator.client import Client
 
 
@@ -93,6 +96,7 @@ def test_named_resolutions(resolution: str | None, ratio: str | None, size: tupl
     assert frame_size(resolution, ratio) == size
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_prompt_and_the_bar_moves() -> None:
     fields = {"model": "longcat-distilled-text-to-video", "duration": "5s"}
     data = clip({**fields, "prompt": "a boat"})
@@ -118,6 +122,26 @@ def test_shared_clips_differ_in_their_jobs_id_only() -> None:
     for job, data in zip(jobs, clips, strict=True):
         assert job["queue_id"].encode() in data
     assert clips[0].replace(jobs[0]["queue_id"].encode(), jobs[1]["queue_id"].encode()) == clips[1]
+
+
+def test_the_simulators_of_a_process_share_an_encoding(venice_simulator: VeniceSimulator) -> None:
+    async def encodings() -> list[bytes]:
+        studio = Studio(venice_simulator._vendor.settings)
+        try:
+            return [(await studio.clip(job)).encoded for job in venice_simulator.jobs]
+        finally:
+            studio.close()
+
+    client = Client(venice_simulator)
+    with client.session:
+        client.done(prompt="one")
+    first, second = asyncio.run(encodings()), asyncio.run(encodings())
+    assert first[0] is second[0]
+
+
+def test_an_encoding_that_is_abandoned_at_once_is_empty() -> None:
+    spec = ClipSpec(text="a boat", seconds=5, width=640, height=360, fps=24, audio=False)
+    assert encode(spec, lambda: True) == b""
 
 
 def test_padding_makes_a_file_of_that_size_that_still_plays() -> None:

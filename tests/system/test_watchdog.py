@@ -46,6 +46,7 @@ def wait_until(condition: Callable[[], bool], timeout: float = 20) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lifetime", [None, 2.0], ids=["the owner is killed", "the time is over"])
 def test_everything_is_ended_and_removed(tmp_path: Path, lifetime: float | None) -> None:
     home = tmp_path / "home"

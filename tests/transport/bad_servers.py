@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import ipaddress
 import socket
 import ssl
@@ -18,6 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.transport.carriers import RawServer, answer
 
 _DAY = datetime.timedelta(days=1)
+
+#: Bound to the port that :func:`closed_port` returns, and never listening.
+_HELD = socket.socket()
 
 
 def certificate(folder: Path, *, days: int = 1, host: str = "127.0.0.1") -> Path:
@@ -89,8 +93,17 @@ def plain_http() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@functools.cache
 def closed_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which nobody listens, as long as this process runs."""
+    _HELD.bind(("127.0.0.1", 0))
+    return int(_HELD.getsockname()[1])
+
+
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """Give a port that no other process gets, and on which a server of this one may listen."""
     with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        yield sock.getsockname()[1]

@@ -25,6 +25,9 @@ from airflow_provider_venice.transport.settings import Settings
 API_KEY = "key-s3cr3t"
 SECRETS = ("s3cr3t",)
 
+#: Have the kernel wait for what follows; only Linux knows it.
+_MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
+
 
 class Carrier(Protocol):
     """What both transports can do."""
@@ -165,8 +168,11 @@ class RawServer:
                 reaction = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if callable(reaction):
                     reaction(sock)
-                else:
+                elif keep or tls is not None:
                     sock.sendall(reaction)
+                else:
+                    # In one segment with the end of the connection, so that no client uses it again.
+                    sock.sendall(reaction, _MSG_MORE)
                 if not keep:
                     # Not closed with unread data: that would be a reset, which may overtake the answer.
                     sock.shutdown(socket.SHUT_WR)

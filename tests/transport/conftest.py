@@ -25,11 +25,18 @@ def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture(params=CARRIERS)
 def carry(request: pytest.FixtureRequest) -> Iterator[Carry]:
-    """Make a transport of either colour; it fails fast unless told otherwise."""
+    """Make a transport of either kind; unless its fields say otherwise, it fails fast and keeps no pause of its own."""
     made: list[Carrier] = []
 
     def make(base_url: str, **fields: Any) -> Carrier:
-        quick: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 5, "retry_attempts": 3, "retry_max_wait": 0.05}
+        quick: dict[str, Any] = {
+            "connect_timeout": 2,
+            "read_timeout": 5,
+            "retry_attempts": 3,
+            "retry_max_wait": 0.05,
+            "queue_limit": 6000,
+            "retrieve_limit": 6000,
+        }
         made.append(CARRIERS[request.param](Settings(API_KEY, base_url, **{**quick, **fields})))
         return made[-1]
 

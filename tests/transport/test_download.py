@@ -41,7 +41,12 @@ class Desk:
     """A transport, and a folder to download into."""
 
     def __init__(self, base_url: str, folder: Path, **fields: Any) -> None:
-        quick: dict[str, Any] = {"read_timeout": 5, "retry_attempts": 4, "retry_max_wait": 0.05}
+        quick: dict[str, Any] = {
+            "read_timeout": 5,
+            "retry_attempts": 4,
+            "retry_max_wait": 0.05,
+            "retrieve_limit": 6000,
+        }
         self.transport = BlockingTransport(Settings(API_KEY, base_url, **{**quick, **fields}))
         self.folder = folder
 
@@ -344,6 +349,7 @@ def test_all_that_came_is_kept_however_a_transfer_breaks(make_desk: MakeDesk, cl
     assert asked == [None, f"bytes={at}-"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("announced", [True, False])
 def test_memory_does_not_grow_with_the_clip(make_desk: MakeDesk, clip: bytes, announced: bool) -> None:
     # A box of zeros, which players skip; its eight bytes are the size and the type.

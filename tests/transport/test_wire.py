@@ -36,6 +36,7 @@ from airflow_provider_venice.exceptions import (
 )
 from airflow_provider_venice.transport.blocking import BlockingTransport
 from airflow_provider_venice.transport.settings import Settings
+from tests.transport.bad_servers import closed_port, held_port
 from tests.transport.carriers import API_KEY, Carry, RawServer, answer, failure
 
 QUOTE = calls.quote(VideoRequest(model="wan", duration=5).to_quote_body())
@@ -48,12 +49,6 @@ QUEUED = answer(200, '{"model": "wan", "queue_id": "q-7"}')
 
 def link(server: RawServer) -> VideoJob:
     return VideoJob("wan-private", "q-8", download_url=f"{server.url}/v1/share/read/s3cr3t?sig=a%2Fb")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def reset(sock: socket.socket) -> None:
@@ -82,21 +77,22 @@ def test_what_json_cannot_say_never_leaves(carry: Carry, call: Call[Any]) -> Non
 
 @pytest.mark.parametrize("call", [QUEUE, QUOTE])
 def test_a_connection_that_was_never_made_is_made_again_whatever_the_call(carry: Carry, call: Call[Any]) -> None:
-    port = free_port()
-    carrier = carry(f"http://127.0.0.1:{port}", retry_attempts=100, retry_max_wait=0.1)
     servers: list[RawServer] = []
-    timer = threading.Timer(0.4, lambda: servers.append(RawServer(QUEUED if call is QUEUE else QUOTED, port=port)))
-    timer.start()
-    try:
-        assert carrier.send(call)
-    finally:
-        timer.join()
-        with servers[0] as server:
-            assert len(server.arrivals) == 1
+    with held_port() as port:
+        carrier = carry(f"http://127.0.0.1:{port}", retry_attempts=100, retry_max_wait=0.1)
+        timer = threading.Timer(0.4, lambda: servers.append(RawServer(QUEUED if call is QUEUE else QUOTED, port=port)))
+        timer.start()
+        try:
+            assert carrier.send(call)
+        finally:
+            timer.join()
+            with servers[0] as server:
+                assert len(server.arrivals) == 1
 
 
+@pytest.mark.slow
 def test_a_refused_connection_was_not_sent(carry: Carry) -> None:
-    error = failure(carry(f"http://127.0.0.1:{free_port()}"), QUEUE)
+    error = failure(carry(f"http://127.0.0.1:{closed_port()}"), QUEUE)
     assert isinstance(error, VeniceConnectionError)
     assert error.sent is False
     assert error.can_heal
@@ -325,8 +321,9 @@ def test_a_proxy_that_dies_may_have_delivered(carry: Carry, proxied: Any, dead: 
         assert len(proxy.arrivals) == 1
 
 
+@pytest.mark.slow
 def test_a_proxy_that_is_not_there_has_delivered_nothing(carry: Carry, proxied: Any) -> None:
-    proxied(f"http://127.0.0.1:{free_port()}")
+    proxied(f"http://127.0.0.1:{closed_port()}")
     assert failure(carry("http://venice.invalid/api/v1"), QUEUE).sent is False
 
 

@@ -154,6 +154,7 @@ def test_who_missed_an_admission_waits_at_its_old_place(connection: str) -> None
     assert asyncio.run(in_order()) == [9, 5, 1]
 
 
+@pytest.mark.slow
 def test_who_misses_admissions_gets_longer_ones_that_count_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     value = {"conn_type": "venice", "password": "k", "host": "http://127.0.0.1:9", "extra": {"queue_limit": 210}}
     monkeypatch.setenv("AIRFLOW_CONN_SLOW", json.dumps(value))

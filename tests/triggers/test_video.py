@@ -61,6 +61,7 @@ def test_its_row_holds_no_link_that_can_be_read(hook: VeniceHook) -> None:
     assert hook.delete_media(done) is True  # the link came through, encrypted
 
 
+@pytest.mark.slow
 def test_one_failure_does_not_hide_the_others(hook: VeniceHook) -> None:
     good = hook.queue(TEXT)
     bad = hook.queue({**TEXT, "prompt": "[simulate: fail] x"})
@@ -79,6 +80,7 @@ def test_one_failure_does_not_hide_the_others(hook: VeniceHook) -> None:
     assert failure.value.queue_id == bad.queue_id
 
 
+@pytest.mark.slow
 def test_jobs_that_have_ended_are_handed_over_while_others_run(
     hook: VeniceHook, venice_simulator: VeniceSimulator
 ) -> None:
@@ -140,6 +142,7 @@ def test_the_deadline_is_a_time_of_day(hook: VeniceHook) -> None:
     assert wait(done, seconds=-100)["status"] == "success"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -165,6 +168,7 @@ def earlier(job: VideoJob) -> VideoJob:
     return dataclasses.replace(job, queued_at=job.queued_at - 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "polls"), [(400, 2), (401, 2), (402, 1), (403, 2), (404, 2), (410, 2), (422, 2)])
 def test_it_fails_soon_on_what_cannot_heal(
     status: int, polls: int, hook: VeniceHook, venice_simulator: VeniceSimulator
@@ -177,6 +181,7 @@ def test_it_fails_soon_on_what_cannot_heal(
     assert len(venice_simulator.journal.polls(job.queue_id)) == polls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -194,6 +199,7 @@ def test_one_answer_ends_no_wait(fault: dict[str, Any], hook: VeniceHook, venice
     assert wait(job)["status"] == "success"
 
 
+@pytest.mark.slow
 def test_a_job_that_was_just_submitted_is_not_gone(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
     job = hook.queue(TEXT)
     venice_simulator.fail("retrieve", status=404, times=3)
@@ -205,6 +211,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, venice: VeniceSimulator, key: str) 
     monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
 
 
+@pytest.mark.slow
 def test_a_key_that_is_replaced_fails_no_wait(
     hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +228,7 @@ def test_a_key_that_is_replaced_fails_no_wait(
     assert 1 <= len(refused) <= len(jobs)
 
 
+@pytest.mark.slow
 def test_a_wait_is_not_lost_while_the_connection_cannot_be_read(
     hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +250,7 @@ def test_a_wait_is_not_lost_while_the_connection_cannot_be_read(
     assert event["status"] == "success"
 
 
+@pytest.mark.slow
 def test_a_policy_refusal_comes_with_all_that_was_said(hook: VeniceHook) -> None:
     job = hook.queue(model="veo3.1-fast-text-to-video", prompt="[simulate: refund] x", duration=4)
     with pytest.raises(VideoGenerationError) as refusal:
@@ -385,6 +394,7 @@ def test_a_cancelled_trigger_leaves_nothing_behind(hook: VeniceHook) -> None:
     assert not hook.retrieve(job).is_completed()
 
 
+@pytest.mark.slow
 def test_a_poll_that_is_answered_at_the_moment_of_a_hand_over_does_not_hold_it_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
