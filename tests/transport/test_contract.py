@@ -139,7 +139,7 @@ UNSURE: dict[str, tuple[dict[str, Any], bool, type[Exception]]] = {
     "504 of a proxy": ({"status": 504, "html": True, "act": True}, True, VeniceAPIError),
     "dropped before": ({"drop_before": True}, False, VeniceConnectionError),
     "dropped after": ({"drop_after": True}, True, VeniceConnectionError),
-    "hanging": ({"hang": 1.5}, True, VeniceConnectionError),
+    "hanging": ({"hang": 2}, True, VeniceConnectionError),
     "cut JSON": ({"bad_json": True}, True, VeniceResponseError),
     "HTML": ({"html": True}, False, VeniceResponseError),
     "HTML after acting": ({"html": True, "act": True}, True, VeniceResponseError),
@@ -154,7 +154,7 @@ def test_what_costs_is_not_sent_again_and_all_else_is(
 ) -> None:
     fault, acted, kind = UNSURE[name]
     venice.fail(bench.endpoint, **fault)
-    carrier = carry(venice.base_url, read_timeout=0.5 if name == "hanging" else 5)
+    carrier = carry(venice.base_url, read_timeout=1 if name == "hanging" else 5)
     if bench.endpoint in PAYING:
         error = failure(carrier, bench.call)
         assert type(error) is kind

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,6 +63,13 @@ except VideoTimeoutError as error:
 """
 
 
+@pytest.fixture
+def venice_simulator() -> Iterator[VeniceSimulator]:
+    """A simulator that keeps clips for three minutes: a process of Airflow may take long to start."""
+    with VeniceSimulator(speed=20, job_seconds=10, media="shared") as venice:
+        yield venice
+
+
 def run(program: str, **arguments: Any) -> Any:
     """Run a program whose clock is set back; return what it prints."""
     process = subprocess.run(
@@ -82,6 +90,7 @@ def row(job: Any, conn_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 def test_a_clip_that_was_queued_before_is_polled(venice_connection: str) -> None:
     hook = VeniceHook(venice_connection)
     rows = {name: row(hook.queue(clip), venice_connection) for name, clip in {"stuck": STUCK, "queued": CLIP}.items()}
@@ -89,6 +98,7 @@ def test_a_clip_that_was_queued_before_is_polled(venice_connection: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 def test_a_refused_poll_is_made_again(venice_connection: str, venice_simulator: VeniceSimulator) -> None:
     hook = VeniceHook(venice_connection)
     rows = {name: row(hook.queue(clip), venice_connection) for name, clip in {"stuck": STUCK, "queued": CLIP}.items()}
@@ -99,6 +109,7 @@ def test_a_refused_poll_is_made_again(venice_connection: str, venice_simulator: 
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 def test_a_wait_in_a_worker_is_no_longer(venice_connection: str) -> None:
     job = VeniceHook(venice_connection).queue(STUCK).to_dict()
     assert "when the time was up" in run(IN_A_WORKER, conn_id=venice_connection, job=job)
