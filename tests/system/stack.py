@@ -184,15 +184,16 @@ class AirflowStack(RestClient):
         return self
 
     def _start(self) -> None:
-        migration = self._spawn("migrate", ("db", "migrate"))
-        if migration.wait(timeout=180) != 0:
-            raise StackError(f"airflow db migrate failed:\n{self.component_log('migrate')}")
-        with closing(sqlite3.connect(self.database)) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
+        self._migrate()
         for name in COMPONENTS:
             self.restart(name)
         self.wait_until(self.authorize, 120, "the api-server to answer")
         self.wait_until(self.is_healthy, 120, "scheduler, dag-processor and triggerer to send a heartbeat")
+
+    def _migrate(self) -> None:
+        self.run("airflow", "db", "migrate")
+        with closing(sqlite3.connect(self.database)) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
 
     def check(self) -> None:
         """
@@ -219,13 +220,39 @@ class AirflowStack(RestClient):
             for process in self._processes.values():
                 process.wait(timeout=60)
 
-    def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    def run(self, module: str, *arguments: str, stdin: str = "") -> None:
+        """
+        Run a Python module to its end, in the environment of the components.
+
+        :param module: its name, such as ``airflow``.
+        :param arguments: of the command line.
+        :param stdin: what it reads from its standard input.
+        :raises StackError: when it fails, with the end of what it wrote.
+        """
+        process = subprocess.run(
+            [self.python, "-m", module, *arguments],
+            cwd=self.home,
+            env=self._env_of(module),
+            input=stdin.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=180,
+        )
+        if process.returncode != 0:
+            raise StackError(
+                f"{module} {' '.join(arguments)} failed:\n{process.stdout.decode(errors='replace')[-8000:]}"
+            )
+
+    def _env_of(self, name: str) -> dict[str, str]:
         database = f"sqlite:///{self.database}?timeout={PATIENCE_OF.get(name, WRITERS_PATIENCE)}"
+        return {**self._env, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [self.python, "-m", "airflow", *arguments],
                 cwd=self.home,
-                env={**self._env, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database},
+                env=self._env_of(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
