@@ -52,7 +52,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "503 after the act": {"status": 503, "act": True},
     "drop_before": {"drop_before": True},
     "drop_after": {"drop_after": True},
-    "hang": {"hang": 1.5},
+    "hang": {"hang": 3.0},
     "bad_json": {"bad_json": True},
     "html": {"html": True},
     "truncate": {"truncate": 2000},
@@ -256,7 +256,7 @@ class Trial:
         """Try up to three times, as Airflow does; then without the fault, cleared where nothing was delivered."""
         venice, seen = self.venice, self.seen
         venice.reset()
-        self.venue.connect(read_timeout=1 if self.cell.fault == "hang" else 30)
+        self.venue.connect(read_timeout=2 if self.cell.fault == "hang" else 30)
         # A download that is refused for the rate limit waits for all of the time that the task has.
         refused = (self.cell.step, self.cell.fault, self.cell.lasting) == ("download", "429", True)
         # A job that is done answers with its clip, which is not what most faults of a poll are about.
