@@ -101,7 +101,7 @@ class _Desk:
         transport.close()
 
 
-def schedule(
+def run_night(
     contender: str,
     count: int,
     *,

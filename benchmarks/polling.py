@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from airflow_provider_venice.simulator.settings import WindowKind
 from benchmarks import virtual
 from benchmarks.inspection import LAWS, Inspection, Law
-from benchmarks.night import SPEED, Night, schedule
+from benchmarks.night import SPEED, Night, run_night
 from benchmarks.table import Table
 
 COLUMNS = (
@@ -127,9 +127,9 @@ def _http() -> Table:
     least = Inspection(LAWS["log-normal"])
     for count in (5, 50, 200):
         for window in WINDOWS:
-            night = schedule("ours", count, downloads=False, window=window)
+            night = run_night("ours", count, downloads=False, window=window)
             table.add(*row(night, CONTENDERS["ours"], window, least))
-        table.add(*row(schedule("fixed", count, downloads=False), CONTENDERS["fixed"], "fixed", least))
+        table.add(*row(run_night("fixed", count, downloads=False), CONTENDERS["fixed"], "fixed", least))
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.inspection import LAWS, Inspection
-from benchmarks.night import schedule
+from benchmarks.night import run_night
 from benchmarks.polling import COLUMNS, WINDOWS, row
 from benchmarks.table import Table
 
@@ -18,6 +18,6 @@ def run() -> list[Table]:
     )
     least = Inspection(LAWS["log-normal"])
     for window in WINDOWS:
-        night = schedule("ours", 200, processes=4, downloads=False, window=window)
+        night = run_night("ours", 200, processes=4, downloads=False, window=window)
         table.add(*row(night, "4 of ours", window, least))
     return [table]

@@ -199,7 +199,7 @@ class Night:
                     VeniceRateLimitError("refused", 429, retry_after=5.0), loop.time(), chance.random()
                 )
             elif end <= now:
-                schedule.ended(schedule.job, loop.time())
+                schedule.on_completed(schedule.job, loop.time())
                 self.late.append(now - end)
                 if self.downloads:
                     loop.call_later(2.0, lambda: server.ask(loop.time()))

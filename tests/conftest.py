@@ -64,6 +64,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.serial)
 
 
+@pytest.fixture
+def venice_simulator(request: pytest.FixtureRequest) -> Iterator[VeniceSimulator]:
+    """The simulator of the plugin; ``@pytest.mark.simulator(job_seconds=10)`` gives it other settings."""
+    from airflow_provider_venice.simulator import VeniceSimulator
+    from airflow_provider_venice.simulator.pytest_plugin import SPEED
+
+    marker = request.node.get_closest_marker("simulator")
+    settings_given = {} if marker is None else marker.kwargs
+    with VeniceSimulator(**{"speed": SPEED, "media": "shared", **settings_given}) as venice:
+        yield venice
+
+
+#: A simulator that keeps clips for three minutes, for tests that start a process or run tasks one by one.
+PATIENT = pytest.mark.simulator(speed=20, job_seconds=10)
+
+
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Make the database that an Airflow inside the test process uses, as ``dag.test()`` does."""

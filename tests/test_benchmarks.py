@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, SAVED
-from benchmarks.night import schedule
+from benchmarks.night import run_night
 from benchmarks.table import Table
 from tests.system.stack import ROOT
 
@@ -45,7 +45,7 @@ def test_a_table_is_markdown() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("contender", ["ours", "fixed", "oracle"])
 def test_a_night_is_counted_to_its_end(contender: str) -> None:
-    night = schedule(contender, 3, processes=2, speed=60)
+    night = run_night(contender, 3, processes=2, speed=60)
     assert (night.submitted, night.delivered, len(night.late)) == (3, 3, 3)
     assert night.refusals == night.blocks == 0
     assert 0 <= night.mean <= night.p95

@@ -147,7 +147,7 @@ class PollSchedule:
 
     :param job: the job.
     :param deadline: time after which to give up; ``None`` for never.
-    :param queued_at: when the job was submitted; ``None`` to go by ``job.queued_at``.
+    :param queued_at: when the job was submitted; ``None`` where that is not known.
     :param poll_interval: fewest seconds between two polls; ``None`` to go by the model's run times.
     :param longest_backoff: most seconds between two polls that fail.
     :param model: what is known of its model; who watches several jobs shares it among them.
@@ -180,7 +180,7 @@ class PollSchedule:
         self._reported = float("-inf")
         #: Seconds that the job had run when it was last seen running, and when that was; before it, when it was queued.
         self._running_at = 0.0
-        self._seen_at = job.queued_at if queued_at is None else queued_at
+        self._seen_at = queued_at
         #: When the last poll failed, since the job was last seen.
         self._failed_at: float | None = None
         #: The same, where it is likely that the next one fails, too.
@@ -238,7 +238,7 @@ class PollSchedule:
         """Whether the next poll is likely to fail: the last one did, and none of the model has succeeded since."""
         return self._suspect_since > self._model.succeeded_at or self._model.failures >= _FAILING
 
-    def ended(self, job: VideoJob, now: float) -> None:
+    def on_completed(self, job: VideoJob, now: float) -> None:
         """
         Take in a poll that found the job completed: its run time says something of its model.
 

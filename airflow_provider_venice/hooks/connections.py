@@ -1,4 +1,4 @@
-"""Reads a connection once for the many triggers of a process that start together."""
+"""Connects the many triggers of a process that start together: one reading, one client, one session for all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airflow_provider_venice.airflow_connections import read_connection_async
 from airflow_provider_venice.exceptions import VeniceConnectionError
 from airflow_provider_venice.transport.settings import Settings, decode_extra
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.transport.asynchronous import AsyncTransport
 
 #: Seconds for which what was read is believed: a key that was changed reaches the next triggers.
 _FRESH = 30.0
@@ -50,6 +54,40 @@ async def async_settings(conn_id: str, *, read_after: float = 0.0) -> Settings:
             known.settings = Settings.of(connection, decode_extra(connection.extra))
             known.read_at = now
         return known.settings
+
+
+#: Whether the HTTP client of the triggers is loaded.
+_client_loaded = False
+
+
+async def _load_client() -> None:
+    """Load it in a thread, as that takes up to half a second, for which no other trigger of the process would run."""
+    global _client_loaded
+
+    def load() -> None:
+        from airflow_provider_venice.transport import asynchronous
+
+        asynchronous.read_authorities()
+
+    if not _client_loaded:
+        await asyncio.to_thread(load)
+        _client_loaded = True
+
+
+@contextlib.asynccontextmanager
+async def async_transport(conn_id: str) -> AsyncIterator[AsyncTransport]:
+    """
+    Give the transport that all triggers of this connection share, without blocking the loop.
+
+    :param conn_id: the connection.
+    :raises VeniceRequestError: when the connection is not valid, or not defined.
+    :raises VeniceConnectionError: when it cannot be read now.
+    """
+    await _load_client()
+    from airflow_provider_venice.transport.shared import shared_transport
+
+    async with shared_transport(await async_settings(conn_id)) as transport:
+        yield transport
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import random
@@ -23,7 +22,7 @@ from airflow_provider_venice.api.polling import Confirmation, PollSchedule, refu
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, private_links
-from airflow_provider_venice.hooks.connections import async_settings, reading_again
+from airflow_provider_venice.hooks.connections import async_transport, reading_again
 from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, log_recovery_hint
 from airflow_provider_venice.hooks.media_roots import read_media
 from airflow_provider_venice.transport.settings import Settings, decode_extra
@@ -485,29 +484,8 @@ class VeniceHook(BaseHook):
 
         :raises VeniceRequestError: when the connection is not valid.
         """
-        await _load_client()
-        from airflow_provider_venice.transport.shared import shared_transport
-
-        async with shared_transport(await async_settings(self.venice_conn_id)) as transport:
+        async with async_transport(self.venice_conn_id) as transport:
             yield transport
-
-
-#: Whether the HTTP client of the triggers is loaded.
-_client_loaded = False
-
-
-async def _load_client() -> None:
-    """Load it in a thread, as that takes up to half a second, for which no other trigger of the process would run."""
-    global _client_loaded
-
-    def load() -> None:
-        from airflow_provider_venice.transport import asynchronous
-
-        asynchronous.read_authorities()
-
-    if not _client_loaded:
-        await asyncio.to_thread(load)
-        _client_loaded = True
 
 
 def _summary(job: VideoJob, stored: storage.StoredVideo) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Seconds that the last poll of all may take, after the deadline: at least, and at most. Thousands may have the same
 #: deadline, and would hold up the loop if they ended at once.
-_LAST_LOOK = (10.0, 20.0)
+_LAST_POLL = (10.0, 20.0)
 
 #: No random part in the pauses: the rate limiter parts the polls of jobs that were queued together.
 _EVEN = 0.5
@@ -187,7 +187,7 @@ class VeniceVideoTrigger(BaseTrigger):
                     self.log.warning("%s; the next poll is in %.0f s", error, pause)
                     continue
                 if seen.is_completed():
-                    schedule.ended(seen, clock())
+                    schedule.on_completed(seen, clock())
                     self.log.info("%s is completed", seen)
                     return seen
                 pause = schedule.on_running(seen, clock(), _EVEN)
@@ -216,7 +216,7 @@ class VeniceVideoTrigger(BaseTrigger):
         """Poll once; where the rate limit admits no poll before the deadline, the poll has failed."""
         patience = None
         if schedule.deadline is not None:
-            patience = max(0.0, schedule.deadline - asyncio.get_running_loop().time()) + random.uniform(*_LAST_LOOK)
+            patience = max(0.0, schedule.deadline - asyncio.get_running_loop().time()) + random.uniform(*_LAST_POLL)
         poll = transport.send(calls.retrieve(schedule.job), attempts=1, priority=schedule)
         try:
             return await asyncio.wait_for(poll, patience)

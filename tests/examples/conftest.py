@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ import av
 import pytest
 
 from airflow_provider_venice.api.mp4 import read_metadata
-from airflow_provider_venice.simulator import VeniceSimulator
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -32,13 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="venice-output-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["VENICE_OUTPUT_DIR"] = folder
-
-
-@pytest.fixture
-def venice_simulator() -> Iterator[VeniceSimulator]:
-    """A simulator whose jobs take half a second, and which keeps clips for three minutes: tasks run one by one."""
-    with VeniceSimulator(speed=20, job_seconds=10, media="shared") as venice:
-        yield venice
 
 
 @pytest.fixture

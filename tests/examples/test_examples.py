@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_venice.simulator import VeniceSimulator
+from tests.conftest import PATIENT
 from tests.examples.conftest import EXAMPLES, RunDag, check_clip
 
 # Airflow's own task runner imports a test client that asks for another HTTP library.
-pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient` is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient` is deprecated"),
+    PATIENT,  # tasks run one by one
+]
 
 FILES = sorted(EXAMPLES.glob("*.py"))
 

@@ -40,13 +40,13 @@ def stopped_in_upload(store: ObjectStore) -> Iterator[None]:
     until = store.bytes_written() + ENOUGH
     is_over = threading.Event()
 
-    def schedule() -> None:
+    def stop_in_time() -> None:
         while not is_over.wait(0.002):
             if store.bytes_written() >= until:
                 store.stop()
                 return
 
-    watching = threading.Thread(target=schedule)
+    watching = threading.Thread(target=stop_in_time)
     watching.start()
     try:
         yield

@@ -30,7 +30,7 @@ outcomes = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what is logged goes elsewhere
 outside = []
 
-def schedule(event, arguments):
+def refuse_outside(event, arguments):
     if event == "socket.getaddrinfo":
         host = arguments[0]
     elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
@@ -41,7 +41,7 @@ def schedule(event, arguments):
         outside.append(f"{event} {host}")
         raise OSError(f"no way to {host}")
 
-sys.addaudithook(schedule)
+sys.addaudithook(refuse_outside)
 
 from tests.object_store.tasks import generate
 from tests.running import run_task

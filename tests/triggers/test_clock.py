@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +14,9 @@ import pytest
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
+from tests.conftest import PATIENT
+
+pytestmark = [pytest.mark.slow, pytest.mark.serial, PATIENT]
 
 CLIP: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a pier", "duration": 5}
 STUCK = {**CLIP, "prompt": "[simulate: stuck] a pier"}
@@ -63,13 +65,6 @@ except VideoTimeoutError as error:
 """
 
 
-@pytest.fixture
-def venice_simulator() -> Iterator[VeniceSimulator]:
-    """A simulator that keeps clips for three minutes: a process of Airflow may take long to start."""
-    with VeniceSimulator(speed=20, job_seconds=10, media="shared") as venice:
-        yield venice
-
-
 def run(program: str, **arguments: Any) -> Any:
     """Run a program whose clock is set back; return what it prints."""
     process = subprocess.run(
@@ -89,16 +84,12 @@ def row(job: Any, conn_id: str) -> dict[str, Any]:
     return arguments
 
 
-@pytest.mark.slow
-@pytest.mark.serial
 def test_a_clip_that_was_queued_before_is_polled(venice_connection: str) -> None:
     hook = VeniceHook(venice_connection)
     rows = {name: row(hook.queue(clip), venice_connection) for name, clip in {"stuck": STUCK, "queued": CLIP}.items()}
     assert run(IN_A_TRIGGERER, **rows) == ["timeout", "success"]
 
 
-@pytest.mark.slow
-@pytest.mark.serial
 def test_a_refused_poll_is_made_again(venice_connection: str, venice_simulator: VeniceSimulator) -> None:
     hook = VeniceHook(venice_connection)
     rows = {name: row(hook.queue(clip), venice_connection) for name, clip in {"stuck": STUCK, "queued": CLIP}.items()}
@@ -108,8 +99,6 @@ def test_a_refused_poll_is_made_again(venice_connection: str, venice_simulator: 
     assert run(IN_A_TRIGGERER, **rows) == ["timeout", "success"]
 
 
-@pytest.mark.slow
-@pytest.mark.serial
 def test_a_wait_in_a_worker_is_no_longer(venice_connection: str) -> None:
     job = VeniceHook(venice_connection).queue(STUCK).to_dict()
     assert "when the time was up" in run(IN_A_WORKER, conn_id=venice_connection, job=job)

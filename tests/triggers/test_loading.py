@@ -7,15 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.triggers.rate_limit import VeniceRateLimitTrigger
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
+from tests.conftest import PATIENT
+
+pytestmark = [pytest.mark.slow, pytest.mark.serial, PATIENT]
 
 #: Runs triggers that start together, as the triggerer does, and prints what was loaded in the thread of the event loop.
 PROGRAM = """
@@ -49,15 +50,6 @@ print(json.dumps({"events": events, "in_the_loop": sorted(loaded)}))
 """
 
 
-@pytest.fixture
-def venice_simulator() -> Iterator[VeniceSimulator]:
-    """A simulator that keeps clips for three minutes: a process of Airflow may take long to start."""
-    with VeniceSimulator(speed=20, job_seconds=10, media="shared") as venice:
-        yield venice
-
-
-@pytest.mark.slow
-@pytest.mark.serial
 def test_the_http_client_is_loaded_in_a_thread(venice_connection: str) -> None:
     job = VeniceHook(venice_connection).queue({"model": "wan-2-7-text-to-video", "prompt": "a pier", "duration": 5})
     now = time.time()
