@@ -15,12 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import random
+
     from av.container import OutputContainer
     from PIL.Image import Image
 
 MISSING = "the simulator needs Pillow, PyAV and jsonschema; pip install 'airflow-provider-venice[simulator]'"
 
-_BAR_HEIGHT = 16
+#: The colours of a picture: the sky above, the sky at the horizon, and the hills that are near.
+_PALETTES = (
+    ((33, 52, 110), (244, 158, 120), (34, 26, 56)),
+    ((18, 74, 122), (168, 214, 226), (14, 56, 62)),
+    ((74, 40, 104), (250, 176, 146), (44, 20, 52)),
+    ((24, 38, 72), (128, 160, 206), (16, 24, 44)),
+    ((196, 106, 58), (252, 222, 158), (78, 36, 24)),
+    ((28, 92, 84), (222, 226, 172), (18, 48, 44)),
+)
+_RIDGES = 4
+
+_BAR_HEIGHT = 8
 _TONE_HERTZ, _SAMPLE_RATE, _SAMPLES = 440, 48000, 1024
 _ZEROS = bytes(1 << 16)
 
@@ -180,22 +193,49 @@ def probe(data: bytes) -> tuple[float, int, int] | None:
 
 
 def draw(text: str, width: int, height: int) -> Image:
-    """Draw ``text`` on a picture whose colours come from the text, so that two clips look different."""
-    import zlib
+    """Draw hills under a sky, with ``text`` on them; colours and shapes come from the text, so that clips differ."""
+    import random
 
     from PIL import Image, ImageDraw, ImageFont
 
-    shade = zlib.crc32(text.encode())
-    colour = (20 + shade % 70, 30 + (shade >> 8) % 60, 60 + (shade >> 16) % 90)
-    picture = Image.new("RGB", (width, height), colour)
+    chance = random.Random(text)
+    sky, horizon, hills = chance.choice(_PALETTES)
+    shade = Image.linear_gradient("L").resize((width, height))
+    picture = Image.composite(Image.new("RGB", (width, height), horizon), Image.new("RGB", (width, height), sky), shade)
+    pencil = ImageDraw.Draw(picture)
+    sun, radius = (chance.uniform(0.2, 0.8) * width, chance.uniform(0.25, 0.5) * height), min(width, height) / 9
+    pencil.ellipse((sun[0] - radius, sun[1] - radius, sun[0] + radius, sun[1] + radius), fill=(255, 244, 214))
+    for number in range(_RIDGES):
+        nearness = (number + 1) / _RIDGES
+        colour = tuple(round(far + (near - far) * nearness) for far, near in zip(horizon, hills, strict=True))
+        pencil.polygon(_ridge(chance, width, height, 0.42 + 0.4 * nearness), fill=colour)
     size = max(10, min(width, height) // 18)
     columns = max(8, int(width * 0.9 / (size * 0.55)))
     rows = max(1, int((height * 0.9 - _BAR_HEIGHT) / (size * 1.3)))
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, columns) or [""]][:rows]
-    ImageDraw.Draw(picture).multiline_text(
-        (width // 20, height // 20), "\n".join(lines), fill="white", font=ImageFont.load_default(size)
+    pencil.multiline_text(
+        (width // 20, height // 20),
+        "\n".join(lines),
+        fill="white",
+        font=ImageFont.load_default(size),
+        stroke_width=max(1, size // 14),
+        stroke_fill=hills,
     )
     return picture
+
+
+def _ridge(chance: random.Random, width: int, height: int, level: float) -> list[tuple[float, float]]:
+    """Return the outline of hills, from the left edge to the right one and along the bottom."""
+    waves = [(chance.uniform(0.5, 4), chance.uniform(0, 2 * math.pi), chance.uniform(0.01, 0.05)) for _ in range(4)]
+    steps = 48
+    outline = [
+        (
+            width * step / steps,
+            height * (level + sum(high * math.sin(often * 6 * step / steps + start) for often, start, high in waves)),
+        )
+        for step in range(steps + 1)
+    ]
+    return [(0, height), *outline, (width, height)]
 
 
 def image_bytes(text: str, width: int, height: int, file_format: str) -> bytes:

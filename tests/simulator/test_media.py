@@ -105,7 +105,7 @@ def test_the_picture_shows_the_prompt_and_the_bar_moves() -> None:
     assert data.index(b"moov") < data.index(b"mdat")
     with av.open(BytesIO(data)) as container:
         pictures = [frame.to_image().convert("L") for frame in container.decode(video=0)]
-    bar = [sum(picture.crop((0, 710, 1280, 712)).tobytes()) for picture in pictures]
+    bar = [sum(picture.crop((0, 714, 1280, 716)).tobytes()) for picture in pictures]
     assert all(earlier < later for earlier, later in zip(bar[::12], bar[12::12], strict=False))
     text = pictures[60].crop((0, 0, 1280, 360)).tobytes()
     assert max(text) > 200 > 100 > min(text)
