@@ -365,8 +365,8 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
     first is bought, and waited for in one trigger. One that fails does not hide the others: these are
     stored, and then the task fails. A retry or a clear takes up what was bought, by its place in the list.
 
-    When a task fails, or has a submission in doubt, the XCom ``venice_results`` has a list of what became of each
-    clip: its ``status``, such as ``stored``, ``failed`` or ``doubt``, with the file's description or the ``error``.
+    The XCom ``venice_results`` has a list of what has become of each clip so far, also of a single one: its
+    ``status``, such as ``stored``, ``failed`` or ``doubt``, with the file's description or the ``error``.
 
     :param request: a ``VideoRequest``, a mapping of its fields, or a list of these. (templated)
     :param output_path: where the clip goes: a local path or any ``ObjectStoragePath`` or its URL, such as
