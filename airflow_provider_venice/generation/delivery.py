@@ -267,15 +267,15 @@ def deliver(
     finished = decrypt_link(job)
     owner, ledger = owner_of(context, None), Ledger(context)
 
-    def show(**fate: Any) -> None:
-        show_outcomes(context, [describe_outcome(finished, **fate)], log)
+    def show(*, is_first: bool = False, **fate: Any) -> None:
+        show_outcomes(context, [describe_outcome(finished, **fate)], log, is_first=is_first)
 
     try:
         (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
     except VeniceError as error:
         show(error=error)
         raise
-    show()
+    show(is_first=True)
     try:
         with log_recovery_hint(finished, log):
             try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceAPIError, VideoGenerationError
+from airflow_provider_venice.links import push_link
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
 if TYPE_CHECKING:
@@ -73,16 +74,27 @@ def describe_reasons(error: BaseException | None) -> dict[str, Any] | None:
     return {**{name: getattr(error, name) for name in REASONS}, "refunded": error.credits_refunded}
 
 
-def show_outcomes(context: Context, entries: Sequence[Mapping[str, Any]], log: Any) -> None:
+def push_outcomes(context: Context, entries: Sequence[Mapping[str, Any]], *, is_first: bool) -> None:
     """
-    Push the entries of all clips of a task. A failure is logged: they are for people, and the clips may be paid.
+    Push the entries of all clips of a task.
 
     :param context: the task's context.
     :param entries: see :func:`describe_outcome`.
+    :param is_first: whether this process has pushed none before; then the link to their page is pushed as well.
+    """
+    context["ti"].xcom_push(key=RESULTS_KEY, value=list(entries))
+    if is_first:
+        push_link(context)
+
+
+def show_outcomes(context: Context, entries: Sequence[Mapping[str, Any]], log: Any, *, is_first: bool = False) -> None:
+    """
+    Do what :func:`push_outcomes` does; a failure is logged: the entries are for people, and clips may be paid.
+
     :param log: the task's log.
     """
     try:
-        context["ti"].xcom_push(key=RESULTS_KEY, value=list(entries))
+        push_outcomes(context, entries, is_first=is_first)
     except Exception:
         log.warning("The XCom %s could not be pushed; the task continues", RESULTS_KEY, exc_info=True)
 

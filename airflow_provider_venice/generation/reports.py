@@ -10,6 +10,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceError
 from airflow_provider_venice.generation.clips import Clip
 from airflow_provider_venice.generation.delivery import job_entry
+from airflow_provider_venice.generation.outcomes import push_outcomes
 from airflow_provider_venice.generation.request_errors import first_line
 from airflow_provider_venice.hooks.task_store import TryReplaced
 from airflow_provider_venice.xcoms import JOB_KEY, RESULTS_KEY
@@ -87,7 +88,7 @@ class Reports:
         results = [entry for clip in self._clips if (entry := self._outcome(clip)) is not None]
         if results == self._shown or len(results) < len(self._clips):
             return
-        self._context["ti"].xcom_push(key=RESULTS_KEY, value=results)
+        push_outcomes(self._context, results, is_first=self._shown is None)
         self._shown, self._shown_at = results, time.monotonic()
 
     def show_results(self, pause: float = 0.0) -> None:

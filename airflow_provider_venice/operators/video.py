@@ -16,6 +16,7 @@ from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.generation.delivery import Delivery, DownloadWait, deliver
 from airflow_provider_venice.generation.options import RunOptions
+from airflow_provider_venice.links import VeniceClipLink
 from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class VideoQueueingOperator(VideoRequestOperator):
     :param on_ambiguous: what to do where a submission may have been accepted, but its answer was lost:
         ``fail`` until a person has checked, or ``resubmit`` on the next try, and perhaps pay twice.
     """
+
+    operator_extra_links = (VeniceClipLink(),)
 
     #: What makes the run, for subclasses; ``GenerationRun`` by default.
     generation_class: ClassVar[type[GenerationRun] | None] = None
@@ -273,6 +276,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
 
     # The job first, so that a path may name it: ``{{ task.job.queue_id }}``.
     template_fields: Sequence[str] = (*VeniceOperator.template_fields, "job", "output_path")
+    operator_extra_links = (VeniceClipLink(),)
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from airflow_provider_venice.exceptions import (
 )
 from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.hooks.failures import final_failures
+from airflow_provider_venice.links import VeniceClipLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,6 +55,7 @@ class VeniceVideoSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("job", "venice_conn_id")
+    operator_extra_links = (VeniceClipLink(),)
     ui_color = "#f3e3d3"
 
     def __init__(
@@ -228,7 +230,7 @@ class VeniceVideoSensor(BaseSensorOperator):
             has_failed = isinstance(end, VideoGenerationError)
             return describe_outcome(job, error=end, status="failed" if has_failed else job.status)
 
-        show_outcomes(context, [entry(job) for job in jobs], self.log)
+        show_outcomes(context, [entry(job) for job in jobs], self.log, is_first=ended is None)
 
     def _result(self, seen: Sequence[VideoJob]) -> Any:
         """Return what may be stored: one job for one, a list for a list."""
