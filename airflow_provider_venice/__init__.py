@@ -21,6 +21,13 @@ _CONFIG: dict[str, Any] = {
                 "example": "/data/media, s3://aws_default@bucket/frames",
                 "default": "",
             },
+            "ui": {
+                "description": "Whether Airflow's UI shows the clips.\n",
+                "version_added": None,
+                "type": "boolean",
+                "example": None,
+                "default": "True",
+            },
         },
     },
 }
@@ -36,5 +43,6 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Video with the `Venice.ai <https://docs.venice.ai/>`__ API.",
         "versions": [__version__],
         "config": _CONFIG,
+        "extra-links": ["airflow_provider_venice.links.VeniceClipLink"],
         "connection-types": [connection_type("airflow_provider_venice.hooks.venice.VeniceHook")],
     }

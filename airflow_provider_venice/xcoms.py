@@ -5,5 +5,5 @@ from __future__ import annotations
 #: What a task has bought: a job, or a list of them, pushed at the start of every try and after each purchase.
 JOB_KEY = "venice_job"
 
-#: What became of each job or clip, pushed where some have failed, or are in doubt.
+#: What has become of each clip of a task so far: a list, also of one, pushed whenever that changes.
 RESULTS_KEY = "venice_results"

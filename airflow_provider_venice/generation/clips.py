@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
 )
 from airflow_provider_venice.generation.delivery import describe_stored
+from airflow_provider_venice.generation.outcomes import describe_outcome
 from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
@@ -41,6 +43,7 @@ class Clip:
     :param owner: who reserves its target.
     :param target: where it goes; ``None`` where the task stores none.
     :param request: what to buy, once it is checked.
+    :param cost: its price in US dollars, where it is to be bought and Venice gave one.
     :param job: what was bought.
     :param is_finished: whether the job is known to have a video.
     :param noted: the file that an earlier try has stored of the job, or was about to.
@@ -54,6 +57,7 @@ class Clip:
     owner: Owner
     target: Any = None
     request: VideoRequest | None = None
+    cost: Decimal | None = None
     job: VideoJob | None = None
     is_finished: bool = False
     noted: Mapping[str, Any] | None = None
@@ -80,17 +84,22 @@ class Clip:
 
     def outcome(self) -> dict[str, Any]:
         """Return what the XCom ``venice_results`` has of it, with its ``status``."""
-        from airflow_provider_venice.hooks.private_links import encrypt_link
-
-        if self.stored is not None:
-            # Its manifest may be missing.
-            return {"status": "stored", **self.result(), **({} if self.error is None else {"error": str(self.error)})}
-        job = None if self.job is None else encrypt_link(self.job)
-        labels = self.submission.labels if self.job is None else self.job.labels
-        fate: dict[str, Any] = {"job": job, "labels": dict(labels or {})}
-        if self.error is None:
-            return {"status": "missing" if self.job is None else self.job.status, "error": None, **fate}
-        return {"status": "doubt" if self.is_doubtful else "failed", "error": str(self.error), **fate}
+        job, entry = self.job, self.submission.entry
+        has_failed = self.error is not None and entry is not None and entry.failure is not None
+        if job is None and has_failed and entry is not None and entry.job is not None:
+            # That of an earlier try.
+            job = dataclasses.replace(VideoJob.of(entry.job), status="failed")
+        cost = entry.cost if self.cost is None and entry is not None else self.cost
+        return describe_outcome(
+            job,
+            error=self.error,
+            stored=self.stored,
+            stored_at=None if self.record is None else self.record["stored_at"],
+            request=self.submission.described,
+            labels=self.submission.labels,
+            cost=None if cost is None else float(cost),
+            reasons=entry.reasons if has_failed and entry is not None else None,
+        )
 
 
 def raise_failures(clips: Sequence[Clip], *, is_list: bool) -> NoReturn:

@@ -23,6 +23,7 @@ from airflow_provider_venice.generation.manifest import (
     describe_failure,
     write_manifest,
 )
+from airflow_provider_venice.generation.outcomes import describe_outcome, show_outcomes
 from airflow_provider_venice.xcoms import JOB_KEY
 
 if TYPE_CHECKING:
@@ -265,7 +266,16 @@ def deliver(
 
     finished = decrypt_link(job)
     owner, ledger = owner_of(context, None), Ledger(context)
-    (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
+
+    def show(*, is_first: bool = False, **fate: Any) -> None:
+        show_outcomes(context, [describe_outcome(finished, **fate)], log, is_first=is_first)
+
+    try:
+        (target,) = delivery.targets(1, is_list=False, map_index=owner.map_index)
+    except VeniceError as error:
+        show(error=error)
+        raise
+    show(is_first=True)
     try:
         with log_recovery_hint(finished, log):
             try:
@@ -273,13 +283,19 @@ def deliver(
             except VeniceRateLimitError as error:
                 wait_for_rate_limit(error)
                 raise
-    except Exception:
+    except Exception as error:
         delivery.release(target, owner)
+        show(error=error)
         raise
     # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves a file,
     # and a clip at Venice that the next try deletes.
     context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None))
-    record = delivery.record(context, finished, stored, owner, log)
+    try:
+        record = delivery.record(context, finished, stored, owner, log)
+    except VeniceError as error:
+        show(stored=stored, error=error)
+        raise
+    show(stored=stored, stored_at=record["stored_at"])
     delivery.clean_up(hook, finished, log)
     add_asset_events(context, outlets, record)
     return describe_stored(stored, finished)

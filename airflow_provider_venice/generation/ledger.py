@@ -35,6 +35,7 @@ class Entry:
     :param refunded: whether the charge for a job that failed came back.
     :param costs_nothing: whether it came back, and another submission of the same request may succeed.
     :param doubt_reported: whether the log and the XCom of a try have said that the outcome of an intent is unknown.
+    :param reasons: what Venice has said of the failure beside its message, for people.
     :param cause: why the outcome is unknown, as far as the try that sent it could say.
     :param spent: US dollars, as text, that earlier submissions of this clip have cost and that were not refunded.
     :param unpriced: how many such submissions had no quote, and count at the price of the next one.
@@ -51,6 +52,7 @@ class Entry:
     refunded: bool = False
     costs_nothing: bool = False
     doubt_reported: bool = False
+    reasons: Mapping[str, Any] | None = None
     cause: str = ""
     spent: str = "0"
     unpriced: int = 0

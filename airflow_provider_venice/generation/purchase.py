@@ -34,7 +34,7 @@ from airflow_provider_venice.generation.delivery import SHORT_WAIT
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.reports import MOST_NAMED, Reports
-from airflow_provider_venice.generation.request_errors import RequestErrors, is_of_one_request
+from airflow_provider_venice.generation.request_errors import RequestErrors, first_line, is_of_one_request
 from airflow_provider_venice.generation.submission import NotNoted
 from airflow_provider_venice.hooks.task_store import stop_if_replaced
 
@@ -101,31 +101,34 @@ class Purchase:
             self.stop(missing)
             return
         try:
-            costs = self._check(missing)
+            self._check(missing)
             self._reserve(missing)
         except VeniceError as error:
             # What stands in its way may be what another try has stored, which has replaced this one.
             stop_if_replaced(self._context["ti"])
             if not any(clip.job for clip in self._clips):
+                self._reports.show_refusal(missing, error)
                 raise
             self._log.error("%s", error)
-            self._leave(missing, str(error).partition("\n")[0].rstrip(":"), error)
+            self._leave(missing, first_line(error), error)
             return
+        # What is about to be bought, and for how much: the purchase may have to wait for the rate limit.
+        self._reports.show_results()
         try:
-            for number, (clip, cost) in enumerate(zip(missing, costs, strict=True), 1):
+            for number, clip in enumerate(missing, 1):
                 assert clip.request is not None
-                if not self._buy(clip, clip.request, cost):
+                if not self._buy(clip, clip.request):
                     self.stop(missing[number:])
                     break
                 if number % _PUSHED_EVERY == 0:
-                    self._reports.push_jobs()
+                    self._reports.push()
         finally:
             # Also before a wait for the rate limit, which keeps the reservations.
-            self._reports.push_jobs()
+            self._reports.push()
         self.release([clip for clip in missing if clip.job is None and not clip.is_doubtful])
 
-    def _check(self, clips: Sequence[Clip]) -> list[Decimal | None]:
-        """Return the prices of the requests, all of them checked, before the first is bought."""
+    def _check(self, clips: Sequence[Clip]) -> None:
+        """Check and price all requests before the first is bought; sets the ``cost`` of each clip that has one."""
         problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
         check_requests(clips, self._options, self._hook, problems, self._log)
         places = [clip.submission.position for clip in clips]
@@ -136,8 +139,10 @@ class Purchase:
         }
         needs_price = self._options.budget.needs_price
         quotes = pricing.price_requests(valid, self._hook, problems, needs_price=needs_price, log=self._log)
+        for clip in clips:
+            quote = quotes.get(clip.submission.position)
+            clip.cost = None if quote is None else quote.estimated_cost
         problems.raise_all(self._check_budget(quotes))
-        return [quotes[place].estimated_cost if place in quotes else None for place in places]
 
     def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
         """Return what the budget has against the prices."""
@@ -174,10 +179,10 @@ class Purchase:
             if self._options.delivery is not None:
                 self._options.delivery.release(clip.target, clip.owner)
 
-    def _buy(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> bool:
+    def _buy(self, clip: Clip, request: VideoRequest) -> bool:
         """Buy one clip; whether the next may be tried."""
         try:
-            clip.job = self._submit(clip, request, cost)
+            clip.job = self._submit(clip, request)
         except NotNoted as error:
             clip.job, clip.error = error.job, error
             self._log.error("%s: %s", clip.submission, error)
@@ -191,15 +196,15 @@ class Purchase:
             return isinstance(error, VeniceRequestError)
         return True
 
-    def _submit(self, clip: Clip, request: VideoRequest, cost: Decimal | None) -> VideoJob:
+    def _submit(self, clip: Clip, request: VideoRequest) -> VideoJob:
         """Submit a clip; where the rate limit asks for a wait, leave that to the triggerer and come back."""
         if not self._options.deferrable:
-            return clip.submission.buy(request, cost, None)
+            return clip.submission.buy(request, clip.cost, None)
         if self._admission is None and self._is_one_of_many():
             self._wait_for_rate_limit(None)
         self._check_admission()
         try:
-            return clip.submission.buy(request, cost, SHORT_WAIT)
+            return clip.submission.buy(request, clip.cost, SHORT_WAIT)
         except VeniceRateLimitError as error:
             self._log.info("%s", error)
             self._wait_for_rate_limit(time.time() + (error.retry_after or 0.0))

@@ -23,6 +23,11 @@ def is_of_one_request(error: Exception) -> bool:
     return isinstance(error, VeniceAPIError) and error.status_code in _OF_ONE_REQUEST and not error.can_heal
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error says first: of one that names each request of a list, how many are wrong."""
+    return str(error).partition("\n")[0].rstrip(":")
+
+
 def request_name(position: int, request: Any) -> str:
     """
     Return what messages call a request of a list: its place, and the beginning of its prompt.

@@ -39,7 +39,7 @@ from airflow_provider_venice.generation.manifest import describe_delivery
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.purchase import Purchase
-from airflow_provider_venice.generation.reports import Reports
+from airflow_provider_venice.generation.reports import PAUSE, Reports
 from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.hooks.failures import TAKEN_UP, log_recovery_hint
 from airflow_provider_venice.hooks.task_store import stop_if_replaced
@@ -104,8 +104,8 @@ class GenerationRun:
             event = None
         self._event = event
         self._progress = Progress.of(progress, self._try_number)
-        self._clips = self._make_clips()
-        self._reports = Reports(self._context, self._clips, is_list=self._options.is_list)
+        self._clips = self._make_clips(self._targets())
+        self._reports = self._make_reports(self._clips)
         self._purchase = Purchase(
             self._clips,
             self._options,
@@ -126,13 +126,24 @@ class GenerationRun:
             self._await_rest()
         return self._results()
 
-    def _make_clips(self) -> list[Clip]:
+    def _targets(self) -> list[Any]:
+        """Return where each clip goes."""
+        options, count = self._options, len(self._options.requests)
+        if options.delivery is None:
+            return [None] * count
+        map_index = self._context["ti"].map_index
+        try:
+            return options.delivery.targets(count, is_list=options.is_list, map_index=map_index)
+        except VeniceError as error:
+            clips = self._make_clips([None] * count)
+            self._make_reports(clips).show_refusal(clips, error)
+            raise
+
+    def _make_reports(self, clips: Sequence[Clip]) -> Reports:
+        return Reports(self._context, clips, is_list=self._options.is_list, log=self._log)
+
+    def _make_clips(self, targets: Sequence[Any]) -> list[Clip]:
         options = self._options
-        count = len(options.requests)
-        targets = [None] * count
-        if options.delivery is not None:
-            map_index = self._context["ti"].map_index
-            targets = options.delivery.targets(count, is_list=options.is_list, map_index=map_index)
         return [
             Clip(
                 position,
@@ -160,9 +171,11 @@ class GenerationRun:
                     f"is bought for it. Its job is in the XCom {JOB_KEY}"
                 )
         else:
-            self._reports.forget_jobs()
+            self._reports.forget()
         # Airflow has dropped what the last try has pushed.
         self._reports.push_jobs()
+        if not all(clip.is_missing for clip in self._clips):
+            self._reports.show_results()
         if any(clip.is_doubtful for clip in self._clips):
             self._purchase.stop([clip for clip in self._clips if clip.is_missing])
 
@@ -209,12 +222,12 @@ class GenerationRun:
             if (clip.position in ended or not positions) and not self._progress.has(clip.position)
         ]
         running = running_jobs(event)
-        self._reports.recall_jobs()
+        self._reports.recall()
         self._read(clips, announce=False)
         self._match(clips, outcomes, event)
         self._store([clip for clip in clips if clip.is_finished])
         if running:
-            self._reports.push_jobs()
+            self._reports.push()
             self._defer({job.queue_id: positions[job.queue_id] for job in running}, running, event["deadline"])
 
     def _match(
@@ -267,6 +280,7 @@ class GenerationRun:
             else:
                 clip.is_finished = True
                 self._store([clip])
+            self._reports.show_results(PAUSE)
 
     def hand_over_after(self, running: int) -> float:
         """
@@ -358,7 +372,7 @@ class GenerationRun:
                 raise
             self._progress.download_wait = wait
             self._log.info("%s: %s", job, error)
-            self._reports.push_jobs()
+            self._reports.push()
             travels = {"progress": self._progress.to_dict(), "completed": self._event}
             defer_for_download(options.venice_conn_id, wait, error.retry_after, travels, self._log)
 
@@ -379,7 +393,7 @@ class GenerationRun:
 
     def describe_bought(self) -> str:
         """Return what is paid and not stored, as far as is noted, and how to get at it; for a wait that was lost."""
-        return Reports(self._context, self._make_clips(), is_list=self._options.is_list).describe_bought()
+        return self._make_reports(self._make_clips(self._targets())).describe_bought()
 
     def _results(self) -> Any:
         """Return the clips, or say which are missing."""
@@ -387,8 +401,8 @@ class GenerationRun:
             self._log.info(
                 "%s", describe_clips(self._clips) if self._clips else "The list has no request; nothing is made"
             )
+        self._reports.show_results()
         if any(clip.error for clip in self._clips):
-            self._reports.push_results()
             raise_failures(self._clips, is_list=self._options.is_list)
         records = [clip.record for clip in self._clips if clip.record is not None]
         if self._options.delivery is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -31,6 +32,7 @@ from airflow_provider_venice.exceptions import (
 )
 from airflow_provider_venice.generation.ledger import Entry, Ledger
 from airflow_provider_venice.generation.options import RunOptions
+from airflow_provider_venice.generation.outcomes import describe_reasons
 from airflow_provider_venice.generation.request_errors import request_name
 
 if TYPE_CHECKING:
@@ -89,10 +91,20 @@ class Submission:
     @property
     def labels(self) -> Mapping[str, Any] | None:
         """The labels of the request, ``None`` where it has none, or is not valid."""
+        return self._shown[1]
+
+    @property
+    def described(self) -> Mapping[str, Any] | None:
+        """What was asked for, media by name or size only, as its job will have it; ``None`` where it is not valid."""
+        return self._shown[0]
+
+    @cached_property
+    def _shown(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         try:
-            return self.request.labels
+            request = self.request
         except VeniceRequestError:
-            return None
+            return None, None
+        return request.describe(), request.labels
 
     @property
     def request(self) -> VideoRequest:
@@ -143,7 +155,7 @@ class Submission:
         if not self._is_wanted(past, job, cleared=cleared == "yes"):
             return None
         self._compare_request(past, job, cleared=cleared == "yes")
-        settled = self.ledger.settled(dataclasses.replace(past, failure=None))
+        settled = self.ledger.settled(dataclasses.replace(past, failure=None, reasons=None))
         if settled != past:
             self._write(settled)
         if announce:
@@ -198,7 +210,8 @@ class Submission:
 
     def refused(self, request: VideoRequest, error: VeniceError) -> None:
         """Remember that Venice does not sell this clip, so that it is not asked again before the task is cleared."""
-        self._write(self.ledger.new_entry(fingerprint(request), request.model, self.entry, failure=str(error)))
+        said = {"failure": str(error), "reasons": describe_reasons(error)}
+        self._write(self.ledger.new_entry(fingerprint(request), request.model, self.entry, **said))
 
     def failed(self, job: VideoJob, error: VideoGenerationError) -> str:
         """
@@ -210,7 +223,8 @@ class Submission:
         if past is None or past.job is None or past.job["queue_id"] != job.queue_id:
             return ""
         refunded = error.credits_refunded is True
-        self._write(dataclasses.replace(past, failure=str(error), refunded=refunded, costs_nothing=error.costs_nothing))
+        said = dataclasses.replace(past, failure=str(error), reasons=describe_reasons(error))
+        self._write(dataclasses.replace(said, refunded=refunded, costs_nothing=error.costs_nothing))
         return self._consequence()
 
     def _consequence(self) -> str:

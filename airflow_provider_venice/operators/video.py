@@ -16,6 +16,7 @@ from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.generation.delivery import Delivery, DownloadWait, deliver
 from airflow_provider_venice.generation.options import RunOptions
+from airflow_provider_venice.links import VeniceClipLink
 from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class VideoQueueingOperator(VideoRequestOperator):
     :param on_ambiguous: what to do where a submission may have been accepted, but its answer was lost:
         ``fail`` until a person has checked, or ``resubmit`` on the next try, and perhaps pay twice.
     """
+
+    operator_extra_links = (VeniceClipLink(),)
 
     #: What makes the run, for subclasses; ``GenerationRun`` by default.
     generation_class: ClassVar[type[GenerationRun] | None] = None
@@ -273,6 +276,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
 
     # The job first, so that a path may name it: ``{{ task.job.queue_id }}``.
     template_fields: Sequence[str] = (*VeniceOperator.template_fields, "job", "output_path")
+    operator_extra_links = (VeniceClipLink(),)
 
     def __init__(
         self,
@@ -365,8 +369,8 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
     first is bought, and waited for in one trigger. One that fails does not hide the others: these are
     stored, and then the task fails. A retry or a clear takes up what was bought, by its place in the list.
 
-    When a task fails, or has a submission in doubt, the XCom ``venice_results`` has a list of what became of each
-    clip: its ``status``, such as ``stored``, ``failed`` or ``doubt``, with the file's description or the ``error``.
+    The XCom ``venice_results`` has a list of what has become of each clip so far, also of a single one: its
+    ``status``, such as ``stored``, ``failed`` or ``doubt``, with the file's description or the ``error``.
 
     :param request: a ``VideoRequest``, a mapping of its fields, or a list of these. (templated)
     :param output_path: where the clip goes: a local path or any ``ObjectStoragePath`` or its URL, such as

@@ -20,7 +20,7 @@ from airflow_provider_venice.exceptions import (
 )
 from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.hooks.failures import final_failures
-from airflow_provider_venice.xcoms import RESULTS_KEY
+from airflow_provider_venice.links import VeniceClipLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,9 +39,11 @@ class VeniceVideoSensor(BaseSensorOperator):
     Wait for a job, or for all jobs of a list, and return it, or them, completed.
 
     By default it waits in the triggerer and holds no worker slot. A job that ends without a video
-    fails the task at once, with all that Venice said; the others of a list are waited for first, and the
-    XCom ``venice_results`` then has all jobs, each with its ``status`` and ``error``. When
+    fails the task at once, with all that Venice said; the others of a list are waited for first. When
     the time is up, the task fails as every sensor does, without a retry: clear it to wait on.
+
+    The XCom ``venice_results`` has an entry for each job, also of one: ``job``, its ``status`` and, if it has failed
+    or the time was up, ``error``.
 
     :param job: the job that a queue task returned, or a list of them. (templated)
     :param venice_conn_id: the connection. (templated)
@@ -53,6 +55,7 @@ class VeniceVideoSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("job", "venice_conn_id")
+    operator_extra_links = (VeniceClipLink(),)
     ui_color = "#f3e3d3"
 
     def __init__(
@@ -97,8 +100,9 @@ class VeniceVideoSensor(BaseSensorOperator):
         """Wait, in the triggerer or here."""
         with final_failures():
             jobs = self._jobs()
+        self._show(context, jobs)
         if not self.deferrable:
-            return super().execute(context)
+            return self._poke_until_ended(context, jobs)
         from airflow_provider_venice.triggers.heartbeat import latest_event, wait_text
         from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
@@ -114,6 +118,15 @@ class VeniceVideoSensor(BaseSensorOperator):
             method_name="execute_complete",
             timeout=latest_event(deadline),
         )
+
+    def _poke_until_ended(self, context: Context, jobs: Sequence[VideoJob]) -> Any:
+        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            self._show(context, jobs, {**{job.queue_id: error for job in jobs}, **self._ended})
+            raise
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the wait; where that was lost, the error says how to get at the jobs."""
@@ -135,27 +148,34 @@ class VeniceVideoSensor(BaseSensorOperator):
         :raises AirflowFailException: when one has failed.
         :raises AirflowSensorTimeout: when the time was up.
         """
-        from airflow_provider_venice.triggers.events import completed_jobs
+        from airflow_provider_venice.triggers.events import completed_jobs, job_outcomes
 
         try:
+            outcomes = job_outcomes(event)
+            self._show(context, [job for job, _ in outcomes], {job.queue_id: error for job, error in outcomes})
             seen = completed_jobs(event)
         except VeniceError as error:
-            self._show(event.get("jobs"), context)
             self._fail(error)
         return self._result(seen)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll every job that has not ended yet, and one that seems to have ended a second time."""
-        jobs = self._jobs()
+        jobs, ended = self._jobs(), len(self._ended)
         for job in jobs:
-            if job.queue_id not in self._ended:
+            if job.queue_id in self._ended:
+                continue
+            try:
                 self._poll_job(job)
+            except VeniceError as error:
+                self._show(context, jobs, {**self._ended, job.queue_id: error})
+                self._fail(error)
+        if len(self._ended) > ended:
+            self._show(context, jobs, self._ended)
         if len(self._ended) < len({job.queue_id for job in jobs}):
             return PokeReturnValue(is_done=False)
         outcomes = [self._ended[job.queue_id] for job in jobs]
         errors = [outcome for outcome in outcomes if isinstance(outcome, VeniceError)]
         if errors:
-            self._show([_described(job, self._ended[job.queue_id]) for job in jobs], context)
             self._fail(errors[0], message="; ".join(map(str, errors)))
         seen = [outcome for outcome in outcomes if isinstance(outcome, VideoJob)]
         return PokeReturnValue(is_done=True, xcom_value=self._result(seen))
@@ -169,7 +189,7 @@ class VeniceVideoSensor(BaseSensorOperator):
             self._ended[job.queue_id] = error
         except VeniceError as error:
             if not error.can_heal:
-                self._fail(error)
+                raise
             self.log.warning("%s; the next poke is in %.0f s", error, self.poke_interval)
         else:
             self.log.info("%s is %s, %s %%", seen, seen.status, "?" if seen.progress is None else seen.progress)
@@ -189,10 +209,28 @@ class VeniceVideoSensor(BaseSensorOperator):
             self.log.info("There is no job to wait for")
         return jobs
 
-    def _show(self, jobs: Any, context: Context) -> None:
-        """Push what became of each job of a list, for tasks that go on with those that have ended well."""
-        if jobs and not isinstance(self.job, (VideoJob, Mapping)):
-            context["ti"].xcom_push(key=RESULTS_KEY, value=jobs)
+    def _show(
+        self,
+        context: Context,
+        jobs: Sequence[VideoJob],
+        ended: Mapping[str, VideoJob | Exception | None] | None = None,
+    ) -> None:
+        """
+        Push what has become of each job so far: for people, and for tasks that continue with those that ended well.
+
+        :param ended: by queue id, the job as it was seen last, or why it has no video.
+        """
+        from airflow_provider_venice.generation.outcomes import describe_outcome, show_outcomes
+
+        def entry(job: VideoJob) -> dict[str, Any]:
+            end = (ended or {}).get(job.queue_id)
+            if end is None or isinstance(end, VideoJob):
+                return describe_outcome(end or job)
+            # Any other failure is one of the wait: the job is still running at Venice, as far as anybody knows.
+            has_failed = isinstance(end, VideoGenerationError)
+            return describe_outcome(job, error=end, status="failed" if has_failed else job.status)
+
+        show_outcomes(context, [entry(job) for job in jobs], self.log, is_first=ended is None)
 
     def _result(self, seen: Sequence[VideoJob]) -> Any:
         """Return what may be stored: one job for one, a list for a list."""
@@ -215,11 +253,3 @@ class VeniceVideoSensor(BaseSensorOperator):
 
             raise AirflowSensorTimeout(text) from error
         raise AirflowFailException(text) from error
-
-
-def _described(job: VideoJob, ended: VideoJob | VeniceError) -> dict[str, Any]:
-    from airflow_provider_venice.hooks.private_links import encrypt_link
-
-    if isinstance(ended, VideoJob):
-        return encrypt_link(ended)
-    return {**encrypt_link(job), "status": "failed", "error": str(ended)}

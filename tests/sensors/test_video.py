@@ -37,6 +37,23 @@ def test_a_job_comes_back_completed(mode: dict[str, Any], hook: VeniceHook) -> N
 
 
 @MODES
+def test_the_results_have_an_entry_for_each_job(mode: dict[str, Any], hook: VeniceHook) -> None:
+    tries, job = Tries(), hook.queue(TEXT)
+    done = run_task(VeniceVideoSensor(task_id="wait", job=job, **mode), tries)
+    (entry,) = tries.xcoms["venice_results"]
+    assert (entry["status"], entry["error"], entry["job"]) == ("completed", None, done)
+    assert entry["request"]["prompt"] == TEXT["prompt"]
+    assert entry["estimated_cost"] == 0.35
+    stuck = hook.queue({**TEXT, "prompt": "[simulate: stuck] x"})
+    sensor = VeniceVideoSensor(task_id="wait", job=[stuck], timeout=0.5, **mode)
+    with pytest.raises(AirflowSensorTimeout):
+        run_task(sensor, tries)
+    (entry,) = tries.xcoms["venice_results"]
+    assert entry["status"] in ("queued", "processing")  # it is still running at Venice
+    assert entry["error"]
+
+
+@MODES
 def test_a_list_comes_back_in_its_order(
     mode: dict[str, Any], hook: VeniceHook, venice_simulator: VeniceSimulator
 ) -> None:
@@ -66,7 +83,7 @@ def test_a_failed_job_fails_the_task_for_good(mode: dict[str, Any], hook: Venice
     with pytest.raises(AirflowFailException, match="Video generation failed"):
         run_task(VeniceVideoSensor(task_id="wait", job=[bad, good], **mode), tries)
     results = tries.xcoms["venice_results"]
-    assert [(one["queue_id"], one["status"]) for one in results] == [
+    assert [(one["job"]["queue_id"], one["status"]) for one in results] == [
         (bad.queue_id, "failed"),
         (good.queue_id, "completed"),
     ]
