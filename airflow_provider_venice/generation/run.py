@@ -43,6 +43,7 @@ from airflow_provider_venice.generation.reports import PAUSE, Reports
 from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.hooks.failures import TAKEN_UP, log_recovery_hint
 from airflow_provider_venice.hooks.task_store import stop_if_replaced
+from airflow_provider_venice.triggers.progress import SeenJobs, push_progress
 from airflow_provider_venice.xcoms import JOB_KEY
 
 if TYPE_CHECKING:
@@ -268,12 +269,15 @@ class GenerationRun:
         if jobs and self._options.deferrable:
             waiting = {job.queue_id: clip.position for clip, job in zip(rest, jobs, strict=True)}
             self._defer(waiting, jobs, time.time() + self._options.timeout)
-        deadline = time.monotonic() + self._options.timeout
+        deadline, seen = time.monotonic() + self._options.timeout, SeenJobs()
         for clip, job in zip(rest, jobs, strict=True):
             try:
                 with log_recovery_hint(job, self._log, self._next_try):
                     clip.job = self._hook.wait_for_completion(
-                        job, self._options.poll_interval, max(0.0, deadline - time.monotonic())
+                        job,
+                        self._options.poll_interval,
+                        max(0.0, deadline - time.monotonic()),
+                        lambda polled: self._show_progress(polled, seen),
                     )
             except VeniceError as error:
                 self._fail(clip, error)
@@ -281,6 +285,10 @@ class GenerationRun:
                 clip.is_finished = True
                 self._store([clip])
             self._reports.show_results(PAUSE)
+
+    def _show_progress(self, polled: VideoJob, seen: SeenJobs) -> None:
+        if seen.see(polled):
+            push_progress(self._context, seen)
 
     def hand_over_after(self, running: int) -> float:
         """

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
+    from airflow_provider_venice.triggers.progress import SeenJobs
 
 #: Seconds between two polls from a worker where the user names none.
 _POKE_INTERVAL = 30.0
@@ -88,6 +89,7 @@ class VeniceVideoSensor(BaseSensorOperator):
                 "use deferrable=True, mode='poke', or map the sensor over the jobs"
             )
         self._ended: dict[str, VideoJob | VeniceError] = {}
+        self._has_news = False
 
     @cached_property
     def hook(self) -> VeniceHook:
@@ -95,6 +97,12 @@ class VeniceVideoSensor(BaseSensorOperator):
         from airflow_provider_venice.hooks.venice import VeniceHook
 
         return VeniceHook(self.venice_conn_id)
+
+    @cached_property
+    def _seen(self) -> SeenJobs:
+        from airflow_provider_venice.triggers.progress import SeenJobs
+
+        return SeenJobs()
 
     def execute(self, context: Context) -> Any:
         """Wait, in the triggerer or here."""
@@ -169,6 +177,11 @@ class VeniceVideoSensor(BaseSensorOperator):
             except VeniceError as error:
                 self._show(context, jobs, {**self._ended, job.queue_id: error})
                 self._fail(error)
+        if self._has_news:
+            from airflow_provider_venice.triggers.progress import push_progress
+
+            push_progress(context, self._seen)
+            self._has_news = False
         if len(self._ended) > ended:
             self._show(context, jobs, self._ended)
         if len(self._ended) < len({job.queue_id for job in jobs}):
@@ -192,6 +205,7 @@ class VeniceVideoSensor(BaseSensorOperator):
                 raise
             self.log.warning("%s; the next poke is in %.0f s", error, self.poke_interval)
         else:
+            self._has_news = self._seen.see(seen) or self._has_news
             self.log.info("%s is %s, %s %%", seen, seen.status, "?" if seen.progress is None else seen.progress)
             if seen.is_completed():
                 self._ended[job.queue_id] = seen

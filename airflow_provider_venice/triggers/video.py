@@ -24,6 +24,7 @@ from airflow_provider_venice.hooks.private_links import encrypt_link
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.triggers.events import describe_outcomes
 from airflow_provider_venice.triggers.heartbeat import earliest_event
+from airflow_provider_venice.triggers.progress import TriggerProgress
 
 if TYPE_CHECKING:
     from airflow_provider_venice.transport.asynchronous import AsyncTransport
@@ -90,6 +91,7 @@ class VeniceVideoTrigger(BaseTrigger):
         """Wait, and yield the one event."""
         jobs = [VideoJob.of(job) for job in self.jobs]
         earliest = earliest_event()
+        self._progress = TriggerProgress(self.task_instance)
         try:
             async with VeniceHook(self.venice_conn_id).async_transport() as transport:
                 outcomes = await self._outcomes(transport, jobs)
@@ -108,6 +110,8 @@ class VeniceVideoTrigger(BaseTrigger):
             # An exception that leaves a trigger would lose what is known of the jobs.
             self.log.exception("The wait for %d video jobs broke off", len(jobs))
             event = describe_outcomes([(job, error) for job in jobs])
+        finally:
+            self._progress.end()
         await asyncio.sleep(max(0.0, earliest - time.monotonic()))
         yield TriggerEvent({**event, "deadline": self.deadline, "try_number": self.try_number})
 
@@ -186,6 +190,7 @@ class VeniceVideoTrigger(BaseTrigger):
                         transport.key_state.refused_at = time.monotonic()
                     self.log.warning("%s; the next poll is in %.0f s", error, pause)
                     continue
+                self._progress.see(seen)
                 if seen.is_completed():
                     schedule.on_completed(seen, clock())
                     self.log.info("%s is completed", seen)

@@ -14,6 +14,7 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from tests.compat.environments import RELEASES, ROOT, Release, environment
 from tests.system.clips import connection_to, make_clip, make_clips_in_own_tasks
 from tests.system.stack import AirflowStack
+from tests.system.watched import make_unwatched, watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(1200)]
 
@@ -66,15 +67,22 @@ def test_everything_imports_and_is_known(release: Release, python: Path, tmp_pat
     assert {"airflow_provider_venice.operators.video", "airflow_provider_venice.triggers.video"} <= {*known["modules"]}
 
 
-def test_a_clip_from_end_to_end(python: Path, stack_simulator: VeniceSimulator, tmp_path: Path) -> None:
+def test_a_clip_from_end_to_end(
+    release: Release, python: Path, stack_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "example_dags" / "venice_text_to_video.py", dags)
     shutil.copy(ROOT / "tests" / "system" / "dags" / "venice_own_tasks.py", dags)
+    shutil.copy(ROOT / "tests" / "system" / "dags" / "watched.py", dags)
     connections = {"venice_default": connection_to(stack_simulator)}
     with AirflowStack(dags, python=python, connections=connections) as stack:
         make_clip(stack, stack_simulator, tmp_path / "output")
         make_clips_in_own_tasks(stack, stack_simulator, tmp_path / "own")
+        if release.minor == "3.0":  # its UI cannot show the clips
+            make_unwatched(stack, tmp_path / "unwatched")
+        else:
+            watch(stack, stack_simulator, tmp_path / "watched")
         form = stack.connection_form("venice")
     assert form["standard_fields"]["password"]["title"] == "API key"
     assert "poll_interval" in form["extra_fields"]

@@ -171,10 +171,11 @@ class RestClient:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.get(path, map_index=map_index)["value"]
 
-    def xcom_or_none(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+    def xcom_or_none(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
         """Return what a task pushed, ``None`` where it has pushed nothing under that key."""
-        entries = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries")["xcom_entries"]
-        return self.xcom(dag_id, run_id, task_id, key) if key in [entry["key"] for entry in entries] else None
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
+        entries = self.get(path, map_index=map_index)["xcom_entries"]
+        return self.xcom(dag_id, run_id, task_id, key, map_index) if key in [one["key"] for one in entries] else None
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
         """Return what a try of a task logged, the trigger's part too: one message with its fields per line."""
