@@ -32,7 +32,7 @@ ARGS ?=
 WORKERS ?= 6
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-fast clients bench soak lint format types docs check clean
+.PHONY: help demo test test-fast screenshots clients bench soak lint format types docs check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,9 @@ test: $(STAMP) ## run all tests; ARGS="-k quote" for some
 
 test-fast: $(STAMP) ## run the tests that are not slow, in two minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial" $(ARGS)
+
+screenshots: $(STAMP) ## take the pictures of docs/ui.rst in a real Airflow
+	@$(BIN)/python -m tests.ui.screenshots
 
 clients: $(STAMP) ## run other clients of the API against the simulator; writes docs/clients.rst
 	@$(USE_PIPS_INDEX); $(BIN)/python -m tests.clients

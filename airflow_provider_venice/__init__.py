@@ -28,6 +28,26 @@ _CONFIG: dict[str, Any] = {
                 "example": None,
                 "default": "True",
             },
+            "ui_roots": {
+                "description": (
+                    "Folders, separated by commas, below which the clips are that the API server may show from its own "
+                    "disks. Those in an object storage need none.\n"
+                ),
+                "version_added": None,
+                "type": "string",
+                "example": "/data/clips, /mnt/videos",
+                "default": "",
+            },
+            "ui_presigned_urls": {
+                "description": (
+                    "Whether a browser gets a clip from its object storage itself, by a presigned URL. Where it cannot "
+                    "reach that, the API server passes the clip on.\n"
+                ),
+                "version_added": None,
+                "type": "boolean",
+                "example": None,
+                "default": "True",
+            },
         },
     },
 }

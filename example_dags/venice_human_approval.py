@@ -1,9 +1,10 @@
 """
 ### A person approves what costs much
 
-Up to `limit` US dollars the clip is made at once. Above it, a person finds the price under
-*Required Actions* in the UI and approves or rejects it. Nothing is queued, and nothing spent, until
-then; with no answer within a day, the clip is not made.
+Up to `limit` US dollars the clip is made at once. Above it, a person finds the price, the request and
+the first frame under *Required Actions* in the UI, and approves or rejects the clip. Nothing is queued,
+and nothing spent, until then; with no answer within a day, the clip is not made. Without an `image_url`
+the clip is made from the prompt alone.
 """
 
 from __future__ import annotations
@@ -58,6 +59,20 @@ else:
                 return None
             return super().execute(context)
 
+    # In Markdown. The prompt is shown as it is, between two lines of tildes.
+    QUESTION = """\
+{% if params.image_url %}![The first frame]({{ params.image_url }}){% endif %}
+
+**${{ ti.xcom_pull(task_ids='quote')['estimated_cost'] }}** for {{ params.duration }} of
+{{ ti.xcom_pull(task_ids='quote')['model'] }}
+
+~~~~~~~~
+{{ params.prompt | replace('~~~~', '') }}
+~~~~~~~~
+
+Saved as `{{ params.output_dir }}/{{ run_id }}.mp4`
+"""
+
     with DAG(
         dag_id="venice_human_approval",
         schedule=None,
@@ -65,16 +80,19 @@ else:
         tags=["example", "venice"],
         params={
             "prompt": Param("A whale surfaces beside a small sailing boat", type="string", minLength=1),
+            "image_url": Param("", type="string", description="URL of the first frame, or empty"),
             "duration": Param("10s", type="string"),
             "limit": Param(0.5, type="number", minimum=0, description="US dollars that need no approval"),
             "output_dir": Param(os.environ.get("VENICE_OUTPUT_DIR", "/tmp/venice"), type="string"),
         },
     ) as dag:
         request = {
-            "model": "wan-2-7-text-to-video",
+            "model": "wan-2-7-{{ 'image' if params.image_url else 'text' }}-to-video",
             "prompt": "{{ params.prompt }}",
             "duration": "{{ params.duration }}",
-            "aspect_ratio": "16:9",
+            # A clip that begins with an image has its shape. A blank field is not sent.
+            "aspect_ratio": "{{ '' if params.image_url else '16:9' }}",
+            "image_url": "{{ params.image_url }}",
         }
         price = "{{ ti.xcom_pull(task_ids='quote')['estimated_cost'] }}"
 
@@ -84,7 +102,7 @@ else:
             cost=price,
             limit="{{ params.limit }}",
             subject=f"May this clip cost ${price}?",
-            body="{{ params.duration }}: {{ params.prompt }}",
+            body=QUESTION,
             # With no answer in time, the answer is no; then the tasks that follow are skipped.
             response_timeout=timedelta(days=1),
             defaults="Reject",

@@ -209,15 +209,17 @@ def draw(text: str, width: int, height: int) -> Image:
         nearness = (number + 1) / _RIDGES
         colour = tuple(round(far + (near - far) * nearness) for far, near in zip(horizon, hills, strict=True))
         pencil.polygon(_ridge(chance, width, height, 0.42 + 0.4 * nearness), fill=colour)
-    size = max(10, min(width, height) // 18)
-    columns = max(8, int(width * 0.9 / (size * 0.55)))
+    size = max(10, min(width, height) // 26)
+    columns = max(8, int(width * 0.75 / (size * 0.55)))
     rows = max(1, int((height * 0.9 - _BAR_HEIGHT) / (size * 1.3)))
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, columns) or [""]][:rows]
+    # On the hills, at the bottom, where it can be read on all of them.
     pencil.multiline_text(
-        (width // 20, height // 20),
+        (width * 0.05, height * 0.95 - _BAR_HEIGHT),
         "\n".join(lines),
         fill="white",
         font=ImageFont.load_default(size),
+        anchor="ld",
         stroke_width=max(1, size // 14),
         stroke_fill=hills,
     )

@@ -33,7 +33,10 @@ _TEMPORARY = "free space in the worker's directory for temporary files, or set T
 #: What the upload of a file takes beside its name. s3fs holds ten parts in memory, and botocore each of them once more:
 #: with parts of 50 MiB, as s3fs has them, a clip of 1 GB takes 1 GB. 8 MiB is what boto3 takes. A clip of less than two
 #: parts goes up as one.
-_PUT_OPTIONS = {"s3": {"chunksize": 8 << 20}, "s3a": {"chunksize": 8 << 20}}
+_PUT_OPTIONS: dict[str, dict[str, Any]] = {"s3": {"chunksize": 8 << 20}, "s3a": {"chunksize": 8 << 20}}
+
+#: The argument of an upload that takes what a user wants to be kept with the object, where there is one.
+_METADATA_OPTION = {"s3": "Metadata", "s3a": "Metadata", "gs": "metadata", "gcs": "metadata"}
 
 
 class LocalTarget:
@@ -101,7 +104,7 @@ class LocalTarget:
         """Remove the partial files of ``writer``, eight hexadecimal digits, as far as that can be done."""
         _remove_leftovers(self.path.absolute().parent, writer)
 
-    def publish(self, file: Path, *, overwrite: bool) -> None:
+    def publish(self, file: Path, *, overwrite: bool, sha256: str | None = None) -> None:
         """Put the whole ``file`` under its final name, on the disk for good; it may leave its own."""
         if overwrite:
             os.replace(file, self.path)
@@ -211,13 +214,20 @@ class ObjectTarget:
                     if _is_leftover(str(key).rpartition("/")[2], writer):
                         self.fs.rm_file(key)
 
-    def publish(self, file: Path, *, overwrite: bool) -> None:
-        """Put the whole ``file`` under its final key."""
+    def publish(self, file: Path, *, overwrite: bool, sha256: str | None = None) -> None:
+        """
+        Put the whole ``file`` under its final key.
+
+        :param sha256: its digest, kept with the object where the store can.
+        """
         # Stores offer no common "create only", so a writer between this check and the upload is not seen.
         if not overwrite and self.size() is not None:
             raise file_exists(self)
         if self.path.protocol in ATOMIC_PUT:
-            self.fs.put_file(str(file), self.key, **_PUT_OPTIONS.get(self.path.protocol, {}))
+            options = {**_PUT_OPTIONS.get(self.path.protocol, {})}
+            if sha256 is not None and self.path.protocol in _METADATA_OPTION:
+                options[_METADATA_OPTION[self.path.protocol]] = {"sha256": sha256}
+            self.fs.put_file(str(file), self.key, **options)
             self._check_digest(file)
             return
         folder, slash, _ = self.key.rpartition("/")
@@ -234,6 +244,27 @@ class ObjectTarget:
             with contextlib.suppress(Exception):
                 self.fs.rm_file(key)
             raise
+
+    def kept_digest(self) -> str | None:
+        """Return the SHA-256 digest that :meth:`publish` has left with the object, ``None`` where there is none."""
+        if self.path.protocol in ("s3", "s3a"):
+            kept = self.fs.metadata(self.key)
+        else:
+            kept = self.fs.info(self.key).get("metadata") or {}
+        return kept.get("sha256") if isinstance(kept, dict) else None
+
+    def presigned_url(self, expires_in: int, **options: str) -> str | None:
+        """
+        Return a URL by which anybody may read the object for a while, ``None`` where the store makes none.
+
+        :param expires_in: seconds.
+        :param options: what the answer's headers are to be, as the store names them.
+        """
+        try:
+            return str(self.fs.sign(self.key, expiration=expires_in, **options))
+        except Exception:
+            # Some stores know no such thing, some need a kind of credentials that the connection has not.
+            return None
 
     def _check_digest(self, file: Path) -> None:
         """

@@ -128,7 +128,7 @@ def store_video(
                 f"the partial file of {str(place)!r} was removed while it was written, by another try of this task"
             )
         # Not explained as a wrong request: the video is paid by now, and a later try may store it.
-        place.publish(partial.path, overwrite=overwrite)
+        place.publish(partial.path, overwrite=overwrite, sha256=stored.sha256)
         if (size := place.size()) != partial.size:
             raise VideoDownloadError(
                 f"{str(place)!r} has {size} bytes, but {partial.size} were stored; something else writes there"

@@ -74,7 +74,8 @@ def test_nothing_is_paid_before_a_person_approves(
     assert len(stack_simulator.journal.charges) == charges
     question = stack.get(question_path(run_id))
     assert question["subject"] == "May this clip cost $0.7?"
-    assert question["body"] == "10s: A whale"
+    assert "**$0.7** for 10s of\nwan-2-7-text-to-video" in question["body"]
+    assert "~~~~\nA whale\n~~~~" in question["body"]
     assert question["defaults"] == ["Reject"]
 
     answer(stack, run_id, "Approve")

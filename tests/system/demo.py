@@ -124,7 +124,13 @@ def run(keep: bool) -> None:
     started = time.monotonic()
     with venice() as (connection, simulator):
         print("Starting Airflow (scheduler, dag-processor, triggerer, api-server) ...", flush=True)
-        with AirflowStack(ROOT / "example_dags", connections={"venice_default": connection}, lifetime=None) as stack:
+        OUTPUT.mkdir(exist_ok=True)
+        with AirflowStack(
+            ROOT / "example_dags",
+            connections={"venice_default": connection},
+            env={"AIRFLOW__VENICE__UI_ROOTS": str(OUTPUT)},
+            lifetime=None,
+        ) as stack:
             print(f"Airflow is up after {time.monotonic() - started:.0f} s. Running the DAG {DAG_ID}:", flush=True)
             stack.wait_for_dag(DAG_ID)
             if simulator is None:
@@ -135,9 +141,9 @@ def run(keep: bool) -> None:
             report(stack, run_id, simulator)
             if keep:
                 user, password = stack.login
-                print(
-                    f"\nAirflow's UI:  {stack.ui_url}  (user {user}, password {password}). Ctrl-C ends it.", flush=True
-                )
+                print(f"\nAirflow's UI:  {stack.ui_url}  (user {user}, password {password})")
+                print(f"Your clips:    {stack.ui_url}/plugin/venice", flush=True)
+                print("Ctrl-C ends it.", flush=True)
                 signal.pause()
 
 

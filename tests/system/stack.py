@@ -99,6 +99,8 @@ class AirflowStack(RestClient):
     :param env: more environment, such as ``AIRFLOW__CORE__PARALLELISM``.
     :param connections: connection id to URI or JSON.
     :param lifetime: seconds after which all is ended whatever happens; ``None`` for as long as its owner lives.
+    :param base_path: the path below which the UI and the REST API are, such as ``/airflow``.
+    :param users: more users, with their roles; each has its name for a password.
     """
 
     def __init__(
@@ -108,6 +110,8 @@ class AirflowStack(RestClient):
         env: Mapping[str, str] | None = None,
         connections: Mapping[str, str] | None = None,
         lifetime: float | None = 3600,
+        base_path: str = "",
+        users: Mapping[str, str] | None = None,
     ) -> None:
         folders = [dags_folder] if isinstance(dags_folder, (str, Path)) else dags_folder
         self.dags_folders = [Path(folder).resolve() for folder in folders]
@@ -115,7 +119,10 @@ class AirflowStack(RestClient):
         self.python = str(Path(python).absolute())  # not resolved: a venv is its symbolic link
         self.home = Path(tempfile.mkdtemp(prefix="airflow-stack-"))
         self.database = self.home / "airflow.db"
-        super().__init__(f"http://127.0.0.1:{free_port()}", (USER, PASSWORD))
+        port = free_port()
+        super().__init__(f"http://127.0.0.1:{port}{base_path}", (USER, PASSWORD))
+        self._port = port
+        self._users = {USER: "admin", **(users or {})}
         self._env = {**self._environment(), **(env or {})}
         for conn_id, connection in (connections or {}).items():
             self._env[f"AIRFLOW_CONN_{conn_id.upper()}"] = connection
@@ -137,7 +144,7 @@ class AirflowStack(RestClient):
             for number, folder in enumerate(self.dags_folders)
         ]
         passwords = self.home / "passwords.json"
-        passwords.write_text(json.dumps({USER: PASSWORD}))
+        passwords.write_text(json.dumps({name: PASSWORD if name == USER else name for name in self._users}))
         settings = {
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__PARALLELISM": "4",
@@ -145,12 +152,12 @@ class AirflowStack(RestClient):
             "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "CORE__TEST_CONNECTION": "Enabled",
             "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
-            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in self._users.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "CORE__EXECUTION_API_SERVER_URL": f"{self.ui_url}/execution/",
             "API__BASE_URL": self.ui_url,
             "API__HOST": "127.0.0.1",
-            "API__PORT": self.ui_url.rsplit(":", 1)[1],
+            "API__PORT": str(self._port),
             "API__WORKERS": "1",
             "API__SECRET_KEY": secrets.token_hex(16),
             "API_AUTH__JWT_SECRET": secrets.token_hex(32),

@@ -114,7 +114,7 @@ export function createCard(first, { where, onOpen }) {
     holder?.tick();
   };
 
-  // Plays under the mouse and with the keyboard's focus; a tap plays, a second tap opens.
+  // Plays under the mouse and with the keyboard's focus; a tap plays, a second tap opens. Enter opens, Space plays.
   let touched = false;
   root.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && !calmMotion.matches && play(media));
   root.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && pause(media));
@@ -128,9 +128,11 @@ export function createCard(first, { where, onOpen }) {
     touched = false;
   });
   root.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.target !== root) return;
+    if (event.target !== root || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
-    onOpen(clip.id);
+    if (event.key === "Enter") onOpen(clip.id);
+    else if (isPlaying(media)) pause(media);
+    else play(media);
   });
 
   fillMedia();

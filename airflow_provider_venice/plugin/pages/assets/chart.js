@@ -33,8 +33,8 @@ function steps(byDay) {
 const when = (bar) => (bar.from === bar.to ? day(bar.from, true) : `${day(bar.from)} – ${day(bar.to, true)}`);
 
 function table(head, rows) {
-  return el("table.sr-only", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value) => el("td", {}, value))))));
+  return el("div.sr-only", {}, el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value) => el("td", {}, value)))))));
 }
 
 /** A chart. `show(sums)` draws the sums; onDays(from, to) is told which bar was chosen. */

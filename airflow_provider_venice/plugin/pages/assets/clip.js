@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { mainFacts, moreFacts } from "./facts.js";
 import { createFeed, showBanner } from "./feed.js";
 import { plural } from "./format.js";
+import { icon } from "./icons.js";
 import { createStage } from "./stage.js";
 import { createViewer } from "./viewer.js";
 
@@ -38,7 +39,8 @@ function showMany(total) {
 function showNone() {
   document.body.classList.remove("is-single");
   at("clip").replaceChildren(el("div.empty", { "data-testid": "empty", "data-kind": "task" }, el("h2", {}, "This task instance has no clip"),
-    el("p", {}, "It has not asked Venice for one yet, its XComs were cleared, or it is a task of another kind.")));
+    el("p", {}, "It has not asked Venice for one yet, its XComs were cleared, or it is a task of another kind."),
+    el("button.button", { type: "button", "data-testid": "refresh", onclick: () => feed.reload() }, icon("refresh"), "Look again")));
 }
 
 /** The clip that the hash names by its position in the task. */
@@ -77,4 +79,5 @@ viewer = createViewer(feed, (clip) => {
 feed.onUpdate((clip) => document.body.classList.contains("is-single") && showOne(clip));
 setInterval(() => !document.hidden && stage.tick(), 1000);
 window.addEventListener("hashchange", openFromHash);
-feed.reload();
+if (dag_id && run_id && task_id) feed.reload();
+else showNone();

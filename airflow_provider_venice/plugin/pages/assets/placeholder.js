@@ -14,7 +14,7 @@ function words(clip) {
   if (clip.state === "stored") return ["Cannot be played here", clip.unavailable || "The file has no address to play it from."];
   if (clip.state === "finished") return ["Rendered, not stored yet", clip.advice || clip.unavailable || "A task stores it next."];
   if (clip.state === "waiting") return ["Waiting for its turn", clip.advice || "Nothing is bought yet."];
-  if (clip.state === "failed") return ["Failed", clip.error || "No reason was given."];
+  if (clip.state === "failed") return [null, clip.error || "No reason was given."];
   if (clip.state === "doubt") return ["Please check", clip.advice || clip.error || stateOf(clip).text];
   if (clip.state === "left") return ["Paid, not stored", clip.advice || clip.error || stateOf(clip).text];
   return [stateOf(clip).label, clip.advice || clip.error || stateOf(clip).text];
@@ -30,7 +30,7 @@ function still(clip) {
   const name = clip.state === "stored" ? "film" : stateOf(clip).icon;
   const element = el(`div.holder.holder-${clip.state}`, {},
     el("span.holder-icon", {}, icon(name, 22)),
-    el("strong.holder-title", {}, title),
+    title && el("strong.holder-title", {}, title),
     el("p.holder-text", { title: text }, text));
   return { element, update: () => {}, tick: () => {} };
 }

@@ -49,7 +49,9 @@ export function createRefresher({ cards, change, look, isBusy, onError }) {
       asked.set(id, now);
       if (there.has(id)) continue;
       gone.add(id);
-      cards.get(id)?.root.classList.add("is-gone");
+      const root = cards.get(id)?.root;
+      root?.classList.add("is-gone");
+      root?.setAttribute("title", "Airflow no longer knows this clip");
     }
     for (const clip of answer.clips) change(clip);
   };

@@ -41,4 +41,5 @@ const feed = createFeed({
   },
 });
 viewer = createViewer(feed);
-feed.reload();
+if (dag_id && run_id) feed.reload();
+else showBanner(at("banner"), { message: "No run was named", advice: "Open this page from a DAG run." });
