@@ -70,13 +70,9 @@ def watch_a_clip(ui: AirflowUI, browser: Browser) -> None:
     assert links["Watch clip"].startswith(stack.ui_url)
     bar = clip.get_by_test_id("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", re.compile(r"\d+"))
-    first = float(bar.get_attribute("aria-valuenow") or "nan")
-    shown = ui.get("api/clips", params={"dag_id": dag_id, "run_id": run_id}).json()["clips"][0]
-    stack.wait_until(
-        lambda: float(bar.get_attribute("aria-valuenow") or 0) > first or clip.get_attribute("data-state") == "stored",
-        60,
-        f"the clip to progress beyond {first} % ({shown['progress']})",
-    )
+    first = bar.get_attribute("aria-valuenow")
+    further = f"[role=progressbar][aria-valuenow]:not([aria-valuenow='{first}']), article.card[data-state=stored]"
+    expect(frame.locator(further).first).to_be_visible()
     expect(clip).to_have_attribute("data-state", "stored")
     assert stack.wait(dag_id, run_id) == "success"
 
