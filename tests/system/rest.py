@@ -72,6 +72,10 @@ class RestClient:
         """Read from the REST API; ``path`` is what follows ``/api/v2/``."""
         return self._call("GET", f"api/v2/{path}", params=params)
 
+    def fetch(self, path: str, **arguments: Any) -> requests.Response:
+        """Ask for anything below the address of the UI, whatever the answer is."""
+        return self._http.get(f"{self.ui_url}/{path}", timeout=60, **arguments)
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         # SQLite turns away whoever writes while others do, and nothing has happened then.
         for pause in (0.2, 0.5, 1.0, 2.0, 4.0, None):

@@ -1,111 +1,26 @@
-"""A real Airflow whose UI shows clips: of the newest release, and of the two before it."""
+"""Airflows whose UI shows clips: the newest release, and the two before it."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import requests
 
-from airflow_provider_venice.simulator import VeniceSimulator
-from tests.compat.environments import RELEASES, ROOT, environment
-from tests.system.clips import connection_to
-from tests.system.stack import AirflowStack
-
-USERS = {"viewer": "viewer"}
-
-
-@dataclass
-class AirflowUI:
-    """
-    An Airflow with the pages.
-
-    :param stack: its processes.
-    :param simulator: what ``venice_default`` leads to.
-    :param folder: below which clips are shown.
-    """
-
-    stack: AirflowStack
-    simulator: VeniceSimulator
-    folder: Path
-
-    def session(self, user: str | None) -> requests.Session:
-        """Return a session of a user, whose cookie is what a browser would send; of a visitor if ``None``."""
-        session = requests.Session()
-        session.trust_env = False
-        if user is not None:
-            password = self.stack.login[1] if user == self.stack.login[0] else user
-            answer = session.post(
-                f"{self.stack.ui_url}/auth/token", json={"username": user, "password": password}, timeout=30
-            )
-            session.cookies.set("_token", answer.json()["access_token"])
-        return session
-
-    def get(self, path: str, user: str | None = "admin", **arguments: Any) -> requests.Response:
-        """Ask for something below ``/venice/``."""
-        return self.session(user).get(f"{self.stack.ui_url}/venice/{path}", timeout=60, **arguments)
-
-    def write(self, entries: Any, dag_id: str = "written") -> str:
-        """Have a task write of its clips, and return the DAG run's id."""
-        file = self.folder.parent / f"entries-{time.time_ns()}.json"
-        file.write_text(json.dumps(entries))
-        run_id = self.stack.trigger(dag_id, conf={"file": str(file)})
-        assert self.stack.wait(dag_id, run_id, timeout=90) == "success", self.stack.failures(dag_id, run_id)
-        return run_id
-
-    def make(self, prompt: str, dag_id: str = "clips", name: str | None = None) -> str:
-        """Trigger a DAG that makes a clip, and return the DAG run's id."""
-        path = self.folder / f"{name or time.time_ns()}.mp4"
-        return self.stack.trigger(dag_id, conf={"prompt": prompt, "path": str(path)})
+from tests.compat.environments import RELEASES, environment
+from tests.ui.airflow import AirflowUI, running_ui
 
 
 @pytest.fixture(scope="session")
-def start_ui(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """What starts an Airflow with the pages, for the length of a ``with``."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def start(python: Path | str = sys.executable, **options: Any) -> Iterator[AirflowUI]:
-        folder = tmp_path_factory.mktemp("ui") / "clips"
-        folder.mkdir()
-        env = {
-            "AIRFLOW__VENICE__UI_ROOTS": str(folder),
-            "AIRFLOW__CORE__AUTH_MANAGER": "tests.ui.auth_manager.PartialAuthManager",
-            "PYTHONPATH": str(ROOT),
-            **options.pop("env", {}),
-        }
-        with (
-            VeniceSimulator(speed=10, job_seconds=150, media="shared") as simulator,
-            AirflowStack(
-                [ROOT / "tests" / "ui" / "dags", ROOT / "example_dags"],
-                python=python,
-                env=env,
-                connections={"venice_default": connection_to(simulator)},
-                users=USERS,
-                **options,
-            ) as stack,
-        ):
-            yield AirflowUI(stack, simulator, folder)
-
-    return start
-
-
-@pytest.fixture(scope="session")
-def airflow_ui(start_ui: Callable[..., Any]) -> Iterator[AirflowUI]:
+def airflow_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowUI]:
     """The newest Airflow."""
-    with start_ui() as ui:
+    with running_ui(tmp_path_factory.mktemp("ui") / "clips") as ui:
         yield ui
 
 
 @pytest.fixture(params=[release for release in RELEASES if release.minor != "3.0"], ids=lambda release: release.minor)
-def older_ui(request: pytest.FixtureRequest, start_ui: Callable[..., Any]) -> Iterator[AirflowUI]:
+def older_ui(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowUI]:
     """An Airflow before it, the oldest one below a base path."""
     base_path = "/airflow" if request.param.minor == "3.1" else ""
-    with start_ui(environment(request.param), base_path=base_path) as ui:
+    folder = tmp_path_factory.mktemp("ui") / "clips"
+    with running_ui(folder, environment(request.param), base_path=base_path) as ui:
         yield ui

@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
 from airflow_provider_venice.simulator.media import ClipSpec, encode, image_bytes
+from tests.ui.airflow import AirflowUI, running_ui
 from tests.ui.browser import PATIENCE, chromium, log_in, venice_frame
-from tests.ui.conftest import AirflowUI
 from tests.ui.test_requests import stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(600)]
@@ -299,8 +299,8 @@ def test_light_and_dark_wide_and_narrow(theme: str, width: int, airflow_ui: Airf
     page.context.close()
 
 
-def test_where_it_is_turned_off_nothing_is_there(start_ui: Any) -> None:
-    with start_ui(env={"AIRFLOW__VENICE__UI": "False"}) as ui:
+def test_where_it_is_turned_off_nothing_is_there(tmp_path: Path) -> None:
+    with running_ui(tmp_path / "clips", env={"AIRFLOW__VENICE__UI": "False"}) as ui:
         for path in ("clips", "api/clips", "stream"):
             # What Airflow answers to any address that it does not know: the shell of its own pages.
             assert "Venice" not in ui.get(path).text

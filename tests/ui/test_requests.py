@@ -13,7 +13,7 @@ import requests
 
 from airflow_provider_venice.simulator.media import ClipSpec, encode
 from airflow_provider_venice.storage import existing_video
-from tests.ui.conftest import AirflowUI
+from tests.ui.airflow import AirflowUI
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(300)]
 
