@@ -23,7 +23,7 @@ def record(*entries: dict[str, Any], task: str = "make", **fields: Any) -> TaskR
 
 
 def entry(status: str, queue_id: str | None = "q1", **fields: Any) -> dict[str, Any]:
-    job = {"model": "wan", "queue_id": queue_id, "queued_at": NOW - 100, "estimated_cost": 2}
+    job = {"model": "wan", "queue_id": queue_id, "queued_at": time.time() - 100, "estimated_cost": 2}
     if "refunded" in fields:  # which only a failure of the job has
         job["status"] = "failed"
     known = {"job": None if queue_id is None else job, "request": {"prompt": "Waves", "model": "wan"}, "labels": None}

@@ -67,6 +67,7 @@ export function createFeed(options) {
     setFresh([]);
     const first = grid.firstElementChild;
     for (const clip of clips) put(clip, first);
+    grid.hidden = !cards.size;
     const older = [...cards].filter(([id]) => !clips.some((clip) => clip.id === id));
     const newer = clips.map((clip) => [clip.id, cards.get(clip.id)]);
     cards.clear();
@@ -79,6 +80,7 @@ export function createFeed(options) {
     const mine = run;
     abort = new AbortController();
     grid.setAttribute("aria-busy", "true");
+    grid.hidden = false;
     if (first && !cards.size) showSkeletons();
     try {
       const answer = await getClips({ ...options.query(), limit: page, offset: first ? 0 : cards.size + fresh.length }, abort.signal);
@@ -101,6 +103,7 @@ export function createFeed(options) {
     } finally {
       if (mine === run) {
         loading = null;
+        grid.hidden = !cards.size; // a feed without a card means nothing to a screen reader
         grid.setAttribute("aria-busy", "false");
         grid.classList.remove("is-stale");
         if (!ended) lookAtEnd();

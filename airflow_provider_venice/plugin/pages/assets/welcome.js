@@ -35,7 +35,7 @@ function coloured(code) {
 /** What a person sees who has no clip yet. */
 export function welcome() {
   return el("div.empty.welcome", { "data-testid": "empty", "data-kind": "first" },
-    el("div.welcome-text", {}, el("span.empty-icon", {}, icon("film", 26)), el("h2", {}, "No clips yet"),
+    el("div.welcome-text", {}, el("span.empty-icon", {}, icon("film", 26)), el("h1", {}, "No clips yet"),
       el("p", {}, "Clips appear here as soon as a task asks Venice for one: first as they wait and render, then as films to watch."),
       el("ol.steps", {},
         el("li", {}, "Add the connection ", el("code", {}, "venice_default"), " with your API key."),
