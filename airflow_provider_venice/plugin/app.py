@@ -20,7 +20,8 @@ from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 
 from airflow_provider_venice.plugin.access import may_read_clips, readable_dags
 from airflow_provider_venice.plugin.cards import card
-from airflow_provider_venice.plugin.clips import Clip, TaskKey, find_clips, usual_times
+from airflow_provider_venice.plugin.clips import Clip, find_clips, usual_times
+from airflow_provider_venice.plugin.entries import TaskKey
 from airflow_provider_venice.plugin.files import ClipUnavailable, ServedFile, open_clip, presigned_url
 from airflow_provider_venice.plugin.ranges import RangeNotSatisfiable, Span, requested_span
 from airflow_provider_venice.plugin.records import Scope, TaskRecords

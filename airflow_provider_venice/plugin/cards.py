@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_provider_venice.plugin.clips import Clip, Place
+from airflow_provider_venice.plugin.clips import Clip
+from airflow_provider_venice.plugin.entries import Place
 from airflow_provider_venice.plugin.files import why_not_served
 
 

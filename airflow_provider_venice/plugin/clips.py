@@ -7,23 +7,20 @@ Entries of one run that name the same job are one clip.
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
-from urllib.parse import quote, unquote
+from typing import Any, Literal
+from urllib.parse import quote
+
+from airflow_provider_venice.plugin.entries import Place, TaskKey, TaskRecord
 
 State = Literal["waiting", "rendering", "finished", "stored", "failed", "doubt", "left"]
 
 #: All states, in the order in which a clip may pass through them.
 STATES: tuple[State, ...] = ("waiting", "rendering", "finished", "stored", "failed", "doubt", "left")
-
-#: Those in which more is to come.
-UNFINISHED: frozenset[State] = frozenset({"waiting", "rendering", "finished"})
 
 #: Seconds for which Venice keeps a clip at most.
 KEPT_FOR = 24 * 3600.0
@@ -31,87 +28,19 @@ KEPT_FOR = 24 * 3600.0
 #: Percent that an estimate never passes: the clip is not there before somebody has seen it.
 _MOST_ESTIMATED = 95.0
 
-#: Airflow's states of a task instance that will not run again by itself.
-_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-
 #: Which entry of a clip counts where several tasks have one: the one that has come furthest.
 _RANK = {"missing": 0, "queued": 1, "processing": 1, "doubt": 2, "completed": 3, "failed": 4, "stored": 5}
 
-_PARTS = (("Download", "stores"), ("Sensor", "waits"), ("Generate", "buys"), ("Queue", "buys"))
-
 _PAID = "It is paid, and no task has stored it."
-_LEFT = f"{_PAID} Clear the task to fetch it; that pays nothing. Venice keeps a clip for a day at most."
+_LEFT = (
+    f"{_PAID} Clear the failed task: it fetches the clip and pays nothing, unless it has on_clear='resubmit'. Venice "
+    "keeps a clip for a day at most."
+)
 _TOO_OLD = f"{_PAID} Venice keeps a clip for a day at most, so that it is probably gone."
 _DOUBT = (
     "Look at https://venice.ai/settings/api whether it was charged. The error says how to go on; until then nothing is "
     "bought again."
 )
-
-
-class TaskKey(NamedTuple):
-    """A task instance."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-
-    @classmethod
-    def of_clip(cls, clip_id: str) -> TaskKey | None:
-        """
-        Return the task instance that a clip's id names, ``None`` where it is no such id.
-
-        :param clip_id: as :attr:`Clip.id` has it.
-        """
-        parts = [unquote(part) for part in clip_id.split("/")]
-        if len(parts) != 5 or not re.fullmatch(r"-?\d{1,9}", parts[3]):
-            return None
-        return cls(parts[0], parts[1], parts[2], int(parts[3]))
-
-
-@dataclass(frozen=True)
-class TaskRecord:
-    """
-    What a task instance has written of its clips, and what Airflow knows of it.
-
-    :param key: the task instance.
-    :param written_at: epoch seconds at which it wrote its entries last.
-    :param entries: the XCom ``venice_results``, one entry for each clip.
-    :param progress: the XCom ``venice_progress``, by queue id.
-    :param state: Airflow's state of the task instance; ``None`` before it is scheduled.
-    :param run_state: Airflow's state of the DAG run.
-    :param operator: the name of the task's operator.
-    """
-
-    key: TaskKey
-    written_at: float
-    entries: Sequence[Mapping[str, Any]]
-    progress: Mapping[str, Any] = field(default_factory=dict)
-    state: str | None = None
-    run_state: str | None = None
-    operator: str | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether Airflow does not run it again by itself."""
-        return self.state in _ENDED
-
-    @property
-    def part(self) -> str | None:
-        """What it does to a clip: ``buys``, ``waits`` or ``stores``; ``None`` for an operator of the user's own."""
-        return next((part for name, part in _PARTS if name in (self.operator or "")), None)
-
-
-class Place(NamedTuple):
-    """One entry: which task has written it, and where in its list it is."""
-
-    record: TaskRecord
-    position: int
-
-    @property
-    def entry(self) -> Mapping[str, Any]:
-        """What the task has written."""
-        return self.record.entries[self.position]
 
 
 class Clip:

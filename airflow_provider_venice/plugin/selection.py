@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from airflow_provider_venice.plugin.clips import STATES, Clip, TaskKey
+from airflow_provider_venice.plugin.clips import STATES, Clip
+from airflow_provider_venice.plugin.entries import TaskKey
 
 
 @dataclass(frozen=True)

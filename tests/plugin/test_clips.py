@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_venice.plugin.cards import card
-from airflow_provider_venice.plugin.clips import STATES, Clip, TaskKey, TaskRecord, find_clips, usual_times
+from airflow_provider_venice.plugin.clips import STATES, Clip, find_clips, usual_times
+from airflow_provider_venice.plugin.entries import TaskKey, TaskRecord
 from airflow_provider_venice.plugin.selection import Selection, sums
 
 NOW = time.time()
@@ -67,7 +68,7 @@ def test_the_state_of_a_clip(written: dict[str, Any], task: dict[str, Any], stat
 
 def test_what_is_paid_and_not_stored_says_what_to_do() -> None:
     clip = only(record(entry("queued"), state="failed"))
-    assert "Clear the task" in str(clip.advice)
+    assert "Clear the failed task" in str(clip.advice)
     old = entry("queued")
     old["job"]["queued_at"] = NOW - 3 * 86400
     assert "probably gone" in str(only(record(old, state="success")).advice)

@@ -1,0 +1,81 @@
+"""What a task has written of its clips, as it stands in Airflow's database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+#: Airflow's states of a task instance that will not run again by itself.
+_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+#: What an operator does to a clip, by a part of its name.
+_PARTS = (("Download", "stores"), ("Sensor", "waits"), ("Generate", "buys"), ("Queue", "buys"))
+
+
+class TaskKey(NamedTuple):
+    """A task instance."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+    @classmethod
+    def of_clip(cls, clip_id: str) -> TaskKey | None:
+        """
+        Return the task instance that a clip's id names, ``None`` where it is no such id.
+
+        :param clip_id: as :attr:`Clip.id` has it.
+        """
+        parts = [unquote(part) for part in clip_id.split("/")]
+        if len(parts) != 5 or not re.fullmatch(r"-?\d{1,9}", parts[3]):
+            return None
+        return cls(parts[0], parts[1], parts[2], int(parts[3]))
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """
+    What a task instance has written of its clips, and what Airflow knows of it.
+
+    :param key: the task instance.
+    :param written_at: epoch seconds at which it wrote its entries last.
+    :param entries: the XCom ``venice_results``, one entry for each clip.
+    :param progress: the XCom ``venice_progress``, by queue id.
+    :param state: Airflow's state of the task instance; ``None`` before it is scheduled.
+    :param run_state: Airflow's state of the DAG run.
+    :param operator: the name of the task's operator.
+    """
+
+    key: TaskKey
+    written_at: float
+    entries: Sequence[Mapping[str, Any]]
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    state: str | None = None
+    run_state: str | None = None
+    operator: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether Airflow does not run it again by itself."""
+        return self.state in _ENDED
+
+    @property
+    def part(self) -> str | None:
+        """What it does to a clip: ``buys``, ``waits`` or ``stores``; ``None`` for an operator of the user's own."""
+        return next((part for name, part in _PARTS if name in (self.operator or "")), None)
+
+
+class Place(NamedTuple):
+    """One entry: which task has written it, and where in its list it is."""
+
+    record: TaskRecord
+    position: int
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """What the task has written."""
+        return self.record.entries[self.position]
