@@ -32,7 +32,7 @@ ARGS ?=
 WORKERS ?= 6
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-fast screenshots clients bench soak lint format types docs check clean
+.PHONY: help demo test test-fast test-cluster screenshots clients cluster bench soak lint format types docs check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -57,20 +57,26 @@ demo: $(STAMP) ## make a clip in a real Airflow, against the simulator; KEEP=1 l
 	@$(BIN)/python -m tests.system.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 # Where nothing is left to run in one of the two parts, pytest ends with 5; where that is so in both, so does make.
-test: $(STAMP) ## run all tests; ARGS="-k quote" for some
+test: $(STAMP) ## run all tests but those of `make test-cluster`; ARGS="-k quote" for some
 	@$(USE_PIPS_INDEX); parallel=0; serial=0; \
 	$(BIN)/python -m pytest $(PARALLEL) -m "not serial" $(ARGS) || parallel=$$?; \
-	$(BIN)/python -m pytest -m serial $(ARGS) || serial=$$?; \
+	$(BIN)/python -m pytest -m "serial and not cluster" $(ARGS) || serial=$$?; \
 	case $$parallel$$serial in 00 | 05 | 50) ;; *) exit 1 ;; esac
 
 test-fast: $(STAMP) ## run the tests that are not slow, in two minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial" $(ARGS)
+
+test-cluster: $(STAMP) ## lose machines, broker, database and store of a cluster, one after the other
+	@$(USE_PIPS_INDEX); $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 screenshots: $(STAMP) ## take the pictures of docs/ui.rst in a real Airflow
 	@$(BIN)/python -m tests.ui.screenshots
 
 clients: $(STAMP) ## run other clients of the API against the simulator; writes docs/clients.rst
 	@$(USE_PIPS_INDEX); $(BIN)/python -m tests.clients
+
+cluster: $(STAMP) ## run the nightly batch on Celery, PostgreSQL, Redis and S3, all on this machine; KEEP=1 leaves it up
+	@$(USE_PIPS_INDEX); $(BIN)/python -m tests.cluster $(if $(filter-out 0,$(KEEP)),--keep)
 
 bench: $(STAMP) ## measure, beside the peers; ARGS="polling downloads --save" for some
 	@$(USE_PIPS_INDEX); $(BIN)/python -m benchmarks $(ARGS)
@@ -97,6 +103,6 @@ docs: $(STAMP) ## build the documentation into docs/_build/html
 check: lint types test docs ## everything that must pass before a commit
 
 clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) .venv-3.* .venv-clients .venv-swift .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) .venv-3.* .venv-clients .venv-cluster .venv-swift .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		.hypothesis docs/_build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,12 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from tests.system.rest import RestClient, StackError, log_line
 from tests.system.watchdog import processes_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +126,8 @@ class AirflowStack(RestClient):
         super().__init__(f"http://127.0.0.1:{port}{base_path}", (USER, PASSWORD))
         self._port = port
         self._users = {USER: "admin", **(users or {})}
+        #: What runs: the arguments of ``airflow`` for each component, in the order in which they start.
+        self.components: dict[str, Sequence[str]] = dict(COMPONENTS)
         self._env = {**self._environment(), **(env or {})}
         for conn_id, connection in (connections or {}).items():
             self._env[f"AIRFLOW_CONN_{conn_id.upper()}"] = connection
@@ -175,7 +180,7 @@ class AirflowStack(RestClient):
 
     # Start and end
 
-    def __enter__(self) -> AirflowStack:
+    def __enter__(self) -> Self:
         lifetime = [] if self.lifetime is None else [f"--lifetime={self.lifetime}"]
         self._watchdog = subprocess.Popen(
             [sys.executable, "-m", "tests.system.watchdog", "--grace=1", f"--remove={self.home}", *lifetime],
@@ -192,7 +197,7 @@ class AirflowStack(RestClient):
 
     def _start(self) -> None:
         self._migrate()
-        for name in COMPONENTS:
+        for name in self.components:
             self.restart(name)
         self.wait_until(self.authorize, 120, "the api-server to answer")
         self.wait_until(self.is_healthy, 120, "scheduler, dag-processor and triggerer to send a heartbeat")
@@ -218,7 +223,7 @@ class AirflowStack(RestClient):
 
     def diagnose(self) -> str:
         """Return the ends of what the components wrote."""
-        return "\n".join(f"--- {name}\n{self.component_log(name, 25)}" for name in COMPONENTS)
+        return "\n".join(f"--- {name}\n{self.component_log(name, 25)}" for name in self.components)
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
@@ -255,15 +260,23 @@ class AirflowStack(RestClient):
         return {**self._env, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        return self._spawn_command(name, [self.python, "-m", "airflow", *arguments], env=self._env_of(name))
+
+    def _cwd_of(self, name: str) -> Path:
+        """Return the working directory of a component."""
+        return self.home
+
+    def _spawn_command(self, name: str, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a process that ends with this Airflow at the latest; its output goes to ``<name>.log``."""
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [self.python, "-m", "airflow", *arguments],
-                cwd=self.home,
-                env=self._env_of(name),
+                command,
+                cwd=self._cwd_of(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                **options,
             )
         assert self._watchdog is not None
         assert self._watchdog.stdin is not None
@@ -313,7 +326,7 @@ class AirflowStack(RestClient):
 
     def restart(self, component: str) -> None:
         """Start a component that was killed."""
-        self._processes[component] = self._spawn(component, COMPONENTS[component])
+        self._processes[component] = self._spawn(component, self.components[component])
 
     def log_entries(self, dag_id: str, run_id: str) -> Iterator[LogEntry]:
         """Yield what the tasks of a run have logged, of every try; also of those that Airflow keeps no record of."""

@@ -161,6 +161,28 @@ def test_three_tasks_show_one_clip(airflow_ui: AirflowUI, browser: Browser) -> N
     page.context.close()
 
 
+def test_mapped_and_listed_clips(airflow_ui: AirflowUI, browser: Browser) -> None:
+    stack = airflow_ui.stack
+    run_id = stack.trigger("many", conf={"path": str(airflow_ui.folder / "many")})
+    assert stack.wait("many", run_id, timeout=150) == "success", stack.failures("many", run_id)
+    page = log_in(browser, stack.ui_url, stack.login)
+    links = stack.get(f"dags/many/dagRuns/{run_id}/taskInstances/mapped/links", map_index=1)["extra_links"]
+    page.goto(links["Watch clip"])
+    frame = venice_frame(page)
+    expect(frame.get_by_role("heading", name="One of the mapped ones, two")).to_be_visible()
+    links = stack.get(f"dags/many/dagRuns/{run_id}/taskInstances/listed/links")["extra_links"]
+    page.goto(links["Watch clip"])
+    frame = venice_frame(page)
+    expect(frame.locator("article.card")).to_have_count(2)
+    card(frame, "One of a list, two").click()
+    name, content = download(page, frame.get_by_test_id("download").locator("visible=true"))
+    announced = stack.xcom("many", run_id, "listed")[1]
+    assert (name, hashlib.sha256(content).hexdigest()) == ("many-listed-1.mp4", announced["sha256"])
+    page.goto(f"{stack.ui_url}/dags/many/runs/{run_id}/plugin/venice-run")
+    expect(venice_frame(page).locator("article.card[data-state=stored]")).to_have_count(4)
+    page.context.close()
+
+
 def test_a_viewer_does_not_see_a_hidden_dag(airflow_ui: AirflowUI, browser: Browser) -> None:
     path = airflow_ui.folder / "secret.mp4"
     path.write_bytes(encode(ClipSpec("secret", 1, 64, 64, 12, False), lambda: False))

@@ -29,6 +29,18 @@ PARAMS = {"path": Param("", type="string"), "prompt": Param("", type="string")}
 with DAG("clips", schedule=None, params=PARAMS):
     VeniceGenerateVideoOperator(task_id="make", **REQUEST, output_path="{{ params.path }}")
 
+# One task instance for each clip, and one task for a list of them.
+with DAG("many", schedule=None, params={"path": Param("", type="string")}):
+    few = [{**REQUEST, "prompt": f"One of {words}"} for words in ("the mapped ones, one", "the mapped ones, two")]
+    VeniceGenerateVideoOperator.partial(task_id="mapped", output_path="{{ params.path }}-{index}.mp4").expand(
+        request=few
+    )
+    VeniceGenerateVideoOperator(
+        task_id="listed",
+        request=[{**REQUEST, "prompt": f"One of a list, {words}"} for words in ("one", "two")],
+        output_path="{{ params.path }}-listed-{index}.mp4",
+    )
+
 # One task for each step.
 with DAG("steps", schedule=None, params=PARAMS):
     queue = VeniceQueueVideoOperator(task_id="queue", **REQUEST)
