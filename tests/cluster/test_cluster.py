@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import pytest
 from airflow_provider_venice.api.mp4 import read_metadata
 from airflow_provider_venice.simulator import Fault, VeniceSimulator
 from tests.cluster.__main__ import BUCKET, DAG_ID, PROMPTS, connections, make_night
-from tests.cluster.cluster import AirflowCluster
+from tests.cluster.cluster import WORKERS, AirflowCluster
 from tests.reliability.runs import CLIP_SIZE, DOUBT, MODELS
 from tests.system.object_store import ObjectStore
 from tests.system.stack import ROOT
@@ -30,6 +32,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(900)]
 long = pytest.mark.cluster
 
 CLIP = "cluster_clip"
+
+#: What a worker logs when it is given a task.
+_RECEIVED = re.compile(r"execute_workload\[([0-9a-f-]{36})\] received")
 
 #: Seconds for which an answer of the vendor is held back; the machine that waits for it is lost long before.
 HELD = 240.0
@@ -230,6 +235,7 @@ def test_a_machine_that_was_cut_off_and_comes_back(site: Site) -> None:
     site.wait_until_held(fault, run_id)
     with site.cluster.frozen(site.cluster.worker_of(CLIP, run_id, "make")):
         site.check(name, run_id)
+        assert site.cluster.task_instances(CLIP, run_id)[0]["try_number"] == 2, "another machine has made it"
     time.sleep(10)
     site.check(name, run_id)
 
@@ -244,6 +250,12 @@ def test_what_is_delivered_twice_runs_once(site: Site) -> None:
     assert fault.times == 0
     site.check(name, run_id)
     assert site.cluster.task_instances(CLIP, run_id)[0]["try_number"] == 1
+    received = Counter(
+        found
+        for number in range(1, WORKERS + 1)
+        for found in _RECEIVED.findall(site.cluster.component_log(f"worker-{number}", 100_000))
+    )
+    assert max(received.values()) > 1, "the broker has delivered a message twice"
 
 
 def test_no_secret_can_be_read_anywhere(site: Site) -> None:
@@ -251,6 +263,8 @@ def test_no_secret_can_be_read_anywhere(site: Site) -> None:
     tokens = [job.token for job in site.simulator.jobs if job.token]
     assert tokens
     secrets = [site.simulator.api_key, *tokens]
+    read = b"".join(path.read_bytes() for path in site.cluster.stored_files())
+    assert read.count(CLIP.encode()) > 10, "what is stored can be read, if it is not encrypted"
     found = [
         (path, secret)
         for path in (*site.cluster.log_files(), *site.cluster.stored_files())
