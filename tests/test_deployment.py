@@ -75,7 +75,7 @@ def of_environment(text: str) -> Iterator[tuple[str, str]]:
 
 def commands(page: str) -> Iterator[list[str]]:
     """Give the words of each command in a page's shell blocks."""
-    for block in re.findall(r"^ *\.\. code-block:: shell\n\n((?: +.*\n|\n)+)", page, re.MULTILINE):
+    for _, block in re.findall(r"^( *)\.\. code-block:: shell\n\n((?:\1 +.*\n|\n)+)", page, re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
             if line.strip():
                 yield shlex.split(line)
