@@ -20,12 +20,12 @@ from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 
 from airflow_provider_venice.plugin.access import may_read_clips, readable_dags
 from airflow_provider_venice.plugin.cards import card
-from airflow_provider_venice.plugin.clips import Clip, find_clips, usual_times
-from airflow_provider_venice.plugin.entries import TaskKey
+from airflow_provider_venice.plugin.clips import Clip, find_clips, task_of, usual_times
 from airflow_provider_venice.plugin.files import ClipUnavailable, ServedFile, open_clip, presigned_url
 from airflow_provider_venice.plugin.ranges import RangeNotSatisfiable, Span, requested_span
 from airflow_provider_venice.plugin.records import Scope, TaskRecords
 from airflow_provider_venice.plugin.selection import Selection, sums
+from airflow_provider_venice.xcoms import TaskKey
 
 _PAGES = Path(__file__).parent / "pages"
 
@@ -143,7 +143,7 @@ def clips(
 @app.get("/api/updates")
 def updates(request: Request, user: User, id: Annotated[list[str], Query(max_length=_MOST_AT_ONCE)]) -> dict[str, Any]:
     """Return some clips anew, as far as they are still there."""
-    keys = [key for one in id if (key := TaskKey.of_clip(one)) is not None]
+    keys = [key for one in id if (key := task_of(one)) is not None]
     dags = readable_dags(request, user, {key.dag_id for key in keys})
     runs = sorted({key.run_id for key in keys if key.dag_id in dags})
     with create_session() as session:

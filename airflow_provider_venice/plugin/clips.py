@@ -7,15 +7,17 @@ Entries of one run that name the same job are one clip.
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from airflow_provider_venice.plugin.entries import Place, TaskKey, TaskRecord
+from airflow_provider_venice.plugin.entries import Place, TaskRecord
+from airflow_provider_venice.xcoms import TaskKey
 
 State = Literal["waiting", "rendering", "finished", "stored", "failed", "doubt", "left"]
 
@@ -215,6 +217,18 @@ class Clip:
             return self.job.get(name) or self._any(name)
         values = (place.entry.get(name) for place in (self.last, *self.places))
         return next((value for value in values if value is not None), None)
+
+
+def task_of(clip_id: str) -> TaskKey | None:
+    """
+    Return the task instance that a clip's id names, ``None`` where it is no such id.
+
+    :param clip_id: as :attr:`Clip.id` has it.
+    """
+    parts = [unquote(part) for part in clip_id.split("/")]
+    if len(parts) != 5 or not re.fullmatch(r"-?\d{1,9}", parts[3]):
+        return None
+    return TaskKey(parts[0], parts[1], parts[2], int(parts[3]))
 
 
 def find_clips(records: Iterable[TaskRecord]) -> list[Clip]:

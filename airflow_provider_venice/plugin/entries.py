@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+
+from airflow_provider_venice.xcoms import TaskKey
 
 #: Airflow's states of a task instance that will not run again by itself.
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 #: What an operator does to a clip, by a part of its name.
 _PARTS = (("Download", "stores"), ("Sensor", "waits"), ("Generate", "buys"), ("Queue", "buys"))
-
-
-class TaskKey(NamedTuple):
-    """A task instance."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-
-    @classmethod
-    def of_clip(cls, clip_id: str) -> TaskKey | None:
-        """
-        Return the task instance that a clip's id names, ``None`` where it is no such id.
-
-        :param clip_id: as :attr:`Clip.id` has it.
-        """
-        parts = [unquote(part) for part in clip_id.split("/")]
-        if len(parts) != 5 or not re.fullmatch(r"-?\d{1,9}", parts[3]):
-            return None
-        return cls(parts[0], parts[1], parts[2], int(parts[3]))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_venice.plugin.entries import TaskKey, TaskRecord
-from airflow_provider_venice.xcoms import PROGRESS_KEY, RESULTS_KEY
+from airflow_provider_venice.plugin.entries import TaskRecord
+from airflow_provider_venice.xcoms import PROGRESS_KEY, RESULTS_KEY, TaskKey
 
 if TYPE_CHECKING:
     from sqlalchemy import Select

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_venice.plugin.clips import STATES, Clip
-from airflow_provider_venice.plugin.entries import TaskKey
+from airflow_provider_venice.xcoms import TaskKey
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.ui import is_ui_on
-from airflow_provider_venice.xcoms import PROGRESS_KEY
+from airflow_provider_venice.xcoms import PROGRESS_KEY, TaskKey
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,15 +59,6 @@ class SeenJobs:
         is_news = self._shown.get(job.queue_id) != shown
         self._shown[job.queue_id] = shown
         return is_news
-
-
-class TaskKey(NamedTuple):
-    """Names a task instance."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
 
 
 Send = Callable[[TaskKey, Mapping[str, Any]], Awaitable[None]]

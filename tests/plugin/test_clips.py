@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_venice.plugin.cards import card
-from airflow_provider_venice.plugin.clips import STATES, Clip, find_clips, usual_times
-from airflow_provider_venice.plugin.entries import TaskKey, TaskRecord
+from airflow_provider_venice.plugin.clips import STATES, Clip, find_clips, task_of, usual_times
+from airflow_provider_venice.plugin.entries import TaskRecord
 from airflow_provider_venice.plugin.selection import Selection, sums
+from airflow_provider_venice.xcoms import TaskKey
 
 NOW = time.time()
 
@@ -187,6 +188,6 @@ def test_a_selection() -> None:
 def test_an_id_names_its_task_instance() -> None:
     key = TaskKey("a/b", "manual__2026-11-25T10:00:00+00:00", "group.make", 3)
     clip = only(record(stored(), dag_id=key.dag_id, run_id=key.run_id, task=key.task_id, map_index=3))
-    assert TaskKey.of_clip(clip.id) == key
+    assert task_of(clip.id) == key
     for wrong in ("", "a/b", "a/b/c/d/e", "a/b/c/1/0/x", "a/b/c/99999999999999/0"):
-        assert TaskKey.of_clip(wrong) is None
+        assert task_of(wrong) is None

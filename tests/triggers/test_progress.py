@@ -17,8 +17,9 @@ from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.operators.video import VeniceQueueVideoOperator
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.triggers.progress import ProgressWriter, SeenJobs, TaskKey, TriggerProgress
+from airflow_provider_venice.triggers.progress import ProgressWriter, SeenJobs, TriggerProgress
 from airflow_provider_venice.triggers.video import VeniceVideoTrigger
+from airflow_provider_venice.xcoms import TaskKey
 from tests.running import Tries, run_task, run_trigger
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}

@@ -37,7 +37,7 @@ function table(head, rows) {
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value) => el("td", {}, value)))))));
 }
 
-/** A chart. `show(sums)` draws the sums; onDays(from, to) is told which bar was chosen. */
+/** A chart. `show(sums)` draws the sums; onDays(from, to) is called when a bar is chosen. */
 export function createChart(place, onDays) {
   let sums = null;
   let by = "day";

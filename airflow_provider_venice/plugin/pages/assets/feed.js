@@ -199,5 +199,5 @@ export function showBanner(place, error, retry) {
 /** How many clips are shown, for people and screen readers. */
 export function showCount(element, answer) {
   const text = plural(answer.total, "clip");
-  setText(element, answer.is_complete === false ? `${text} – only the newest were looked at, choose a shorter time` : text);
+  setText(element, answer.is_complete === false ? `${text} – only the newest are counted; choose fewer days` : text);
 }

@@ -4,7 +4,7 @@ import { icon } from "./icons.js";
 import { keysHint, mainFacts, moreFacts } from "./facts.js";
 import { createStage } from "./stage.js";
 
-/** A viewer of a feed's clips. onChange(clip | null) is told what is shown. */
+/** A viewer of a feed's clips. onChange(clip | null) is called when another clip is shown, or none. */
 export function createViewer(feed, onChange = () => {}) {
   const stage = createStage({ autoplay: true });
   const side = el("div.side", { tabindex: 0, role: "region", "aria-label": "Facts of the clip" });
