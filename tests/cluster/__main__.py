@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
@@ -11,6 +10,7 @@ from collections import Counter
 
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.cluster.cluster import AirflowCluster
+from tests.system.command import run_command
 from tests.system.object_store import ACCESS_KEY, REGION, SECRET_KEY, ObjectStore
 from tests.system.rest import StackError
 from tests.system.stack import ROOT
@@ -102,23 +102,5 @@ def run(keep: bool) -> None:
             signal.pause()
 
 
-def main() -> int:
-    """Run the command; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
-    keep = parser.parse_args().keep
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        run(keep)
-    except KeyboardInterrupt:
-        print("\nEnded.")
-        return 0 if keep else 130
-    except StackError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(__doc__, run, (StackError,)))

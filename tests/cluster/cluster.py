@@ -272,6 +272,11 @@ class AirflowCluster(AirflowStack):
         for name in self.components:
             yield from (self.home / name / "airflow" / "logs").rglob("*.log*")
 
+    def trigger_logs(self, name: str, run_id: str) -> list[Path]:
+        """Return what the triggers of a run have logged on a machine."""
+        logs = (self.folder_of(name) / "airflow" / "logs").rglob("*.trigger.*")
+        return [path for path in logs if f"run_id={run_id}" in path.as_posix() and path.stat().st_size]
+
     def stored_files(self) -> Iterator[Path]:
         """Yield the files of the database and of the broker, in which also what was deleted may be read."""
         for folder in ("postgres-data", *(path.name for path in self.home.glob("redis-data-*"))):

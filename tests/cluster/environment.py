@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.compat.environments import ROOT, run_uv
+from tests.compat.environments import ROOT, make_environment, project_digest
 
 ENVIRONMENT = ROOT / ".venv-cluster"
 
@@ -27,14 +26,8 @@ PACKAGES = (
 
 def cluster_python() -> Path:
     """Return the Python of the environment; makes it if it is missing or differs from what is wanted."""
-    python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".installed"
-    project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    wanted = f"{PACKAGES} {sys.version} {project}"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        run_uv("venv", "--clear", "--python", sys.executable, str(ENVIRONMENT))
-        run_uv("pip", "install", "--python", str(python), "--compile-bytecode", *PACKAGES, "--editable", ".")
-        stamp.write_text(wanted)
-    return python
+    wanted = f"{PACKAGES} {sys.version} {project_digest()}"
+    return make_environment(ENVIRONMENT, sys.executable, wanted, (*PACKAGES, "--editable", "."))
 
 
 def server_program(name: str) -> str:

@@ -97,6 +97,19 @@ class Site:
         """Return what may show why a run has not ended as it should."""
         return f"{self.cluster.task_logs(CLIP, run_id)[-6000:]}\n{self.cluster.diagnose()}"
 
+    def start_some(self, prefix: str, count: int, waiting: int) -> dict[str, str]:
+        """Start some runs, wait until so many of them wait in a triggerer, and return their ids by name."""
+        runs = {f"{prefix}-{number}": self.start(f"{prefix}-{number}") for number in range(count)}
+        self.cluster.wait_until(
+            lambda: sum(map(self.is_waiting, runs.values())) >= waiting, 120, f"{waiting} of {count} to wait"
+        )
+        return runs
+
+    def check_all(self, runs: dict[str, str]) -> None:
+        """Check that all these runs have ended well."""
+        for name, run_id in runs.items():
+            self.check(name, run_id)
+
     def lose_worker(self, run_id: str) -> str:
         """Kill the machine that runs the task of a run, with its disk; another one starts in its place."""
         name = self.cluster.worker_of(CLIP, run_id, "make")
@@ -164,66 +177,60 @@ def test_a_machine_lost_in_a_download_is_replaced_by_one_with_an_empty_disk(site
 
 def test_the_waits_of_a_triggerer_that_is_lost_go_to_the_other(site: Site) -> None:
     site.simulator.job_seconds = 600.0
-    runs = {f"adopted-{number}": site.start(f"adopted-{number}") for number in range(4)}
-    site.cluster.wait_until(lambda: all(map(site.is_waiting, runs.values())), 120, "all to wait")
-    site.cluster.kill("triggerer-1")
-    for name, run_id in runs.items():
-        site.check(name, run_id)
-    site.cluster.restart("triggerer-1")
+    runs = site.start_some("adopted", 4, waiting=4)
+    triggerers = ("triggerer-1", "triggerer-2")
+    waits = {one: [run_id for run_id in runs.values() if site.cluster.trigger_logs(one, run_id)] for one in triggerers}
+    lost, other = sorted(triggerers, key=lambda one: -len(waits[one]))
+    assert waits[lost]
+    site.cluster.kill(lost)
+    site.check_all(runs)
+    assert all(site.cluster.trigger_logs(other, run_id) for run_id in waits[lost])
+    site.cluster.restart(lost)
     site.simulator.job_seconds = 100.0
 
 
 @long
 def test_a_scheduler_that_is_lost_is_replaced(site: Site) -> None:
     site.cluster.kill("scheduler-1")
-    runs = {f"scheduled-{number}": site.start(f"scheduled-{number}") for number in range(3)}
-    for name, run_id in runs.items():
-        site.check(name, run_id)
+    runs = site.start_some("scheduled", 3, waiting=0)
+    site.check_all(runs)
     site.cluster.restart("scheduler-1")
 
 
 @long
 def test_a_broker_that_comes_back_empty(site: Site) -> None:
-    runs = {f"broker-{number}": site.start(f"broker-{number}") for number in range(4)}
-    site.cluster.wait_until(lambda: any(map(site.is_waiting, runs.values())), 120, "one to wait")
+    runs = site.start_some("broker", 4, waiting=1)
     site.cluster.kill("redis")
     time.sleep(3)
     site.cluster.start_redis()
-    for name, run_id in runs.items():
-        site.check(name, run_id)
+    site.check_all(runs)
 
 
 @long
 def test_a_database_that_is_started_again(site: Site) -> None:
-    runs = {f"database-{number}": site.start(f"database-{number}") for number in range(3)}
-    site.cluster.wait_until(lambda: any(map(site.is_waiting, runs.values())), 120, "one to wait")
+    runs = site.start_some("database", 3, waiting=1)
     site.cluster.kill("postgres")
     time.sleep(3)
     site.cluster.start_postgres()
     site.cluster.wait_until(site.cluster.authorize, 120, "the API server to be back")
-    for name, run_id in runs.items():
-        site.check(name, run_id)
+    site.check_all(runs)
 
 
 @long
 def test_an_object_store_that_is_away(site: Site) -> None:
-    runs = {f"store-{number}": site.start(f"store-{number}") for number in range(3)}
-    site.cluster.wait_until(lambda: all(map(site.is_waiting, runs.values())), 120, "all to wait")
+    runs = site.start_some("store", 3, waiting=3)
     with site.store.stopped():
         time.sleep(30)
-    for name, run_id in runs.items():
-        site.check(name, run_id)
+    site.check_all(runs)
 
 
 @long
 def test_an_api_server_that_is_away(site: Site) -> None:
-    runs = {f"api-{number}": site.start(f"api-{number}") for number in range(4)}
-    site.cluster.wait_until(lambda: any(map(site.is_waiting, runs.values())), 120, "one to wait")
+    runs = site.start_some("api", 4, waiting=1)
     site.cluster.kill("api-server-2")
     time.sleep(20)
     site.cluster.restart("api-server-2")
-    for name, run_id in runs.items():
-        site.check(name, run_id)
+    site.check_all(runs)
 
 
 @long

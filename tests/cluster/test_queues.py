@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from airflow_provider_venice.simulator import VeniceSimulator
@@ -18,12 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.cluster, pytest.
 DAG_ID = "one_key"
 
 
-def trigger_logs(cluster: AirflowCluster, name: str) -> list[Path]:
-    """Return what the triggers of the DAG have logged on a machine."""
-    folder = cluster.folder_of(name) / "airflow" / "logs" / f"dag_id={DAG_ID}"
-    return [path for path in folder.rglob("*.trigger.*") if path.stat().st_size]
-
-
 def test_one_triggerer_has_all_waits_of_a_queue() -> None:
     with (
         VeniceSimulator(speed=10, job_seconds=150, media="shared") as simulator,
@@ -36,5 +28,5 @@ def test_one_triggerer_has_all_waits_of_a_queue() -> None:
         run_id = cluster.trigger(DAG_ID)
         assert cluster.wait(DAG_ID, run_id, 300) == "success", cluster.failures(DAG_ID, run_id)
         assert len(store.sizes(BUCKET, run_id)) == len(simulator.journal.charges) == CLIPS
-        assert len(trigger_logs(cluster, "triggerer-1")) >= CLIPS
-        assert not trigger_logs(cluster, "triggerer-2")
+        assert len(cluster.trigger_logs("triggerer-1", run_id)) >= CLIPS
+        assert not cluster.trigger_logs("triggerer-2", run_id)

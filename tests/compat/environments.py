@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,19 +122,37 @@ def run_uv(*arguments: str) -> None:
         raise RuntimeError(f"uv {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
 
 
+def make_environment(folder: Path, base: str, wanted: str, *installs: Sequence[str]) -> Path:
+    """
+    Return the Python of an environment; makes it if it is missing or differs from what is wanted.
+
+    :param folder: where it is kept.
+    :param base: the interpreter that it is made of.
+    :param wanted: what it is to have, to notice a change.
+    :param installs: the arguments of each ``uv pip install``.
+    """
+    python, stamp = folder / "bin" / "python", folder / ".installed"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        run_uv("venv", "--clear", "--python", base, str(folder))
+        for arguments in installs:
+            run_uv("pip", "install", "--python", str(python), "--compile-bytecode", *arguments)
+        stamp.write_text(wanted)
+    return python
+
+
+def project_digest() -> str:
+    """Return what changes when the project's own requirements do."""
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+
+
 def environment(release: Release) -> Path:
     """Return the Python of the release's environment; makes it if it is missing or differs from what is wanted."""
     base = find_python(f"Airflow {release.version}", release.python_below)
-    python = release.folder / "bin" / "python"
-    wanted = f"{release} {BRIDGE} {_version(base)} {hashlib.sha256((ROOT / 'pyproject.toml').read_bytes()).hexdigest()}"
-    stamp = release.folder / ".installed"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-
-    install = ("pip", "install", "--python", str(python), "--compile-bytecode")
-    run_uv("venv", "--clear", "--python", base, str(release.folder))
     packages = (f"apache-airflow=={release.version}", "aiohttp", "asgiref", *release.extra)
-    run_uv(*install, "--exclude-newer", release.resolved, *packages)
-    run_uv(*install, "--no-deps", BRIDGE, "--editable", ".")
-    stamp.write_text(wanted)
-    return python
+    return make_environment(
+        release.folder,
+        base,
+        f"{release} {BRIDGE} {_version(base)} {project_digest()}",
+        ("--exclude-newer", release.resolved, *packages),
+        ("--no-deps", BRIDGE, "--editable", "."),
+    )

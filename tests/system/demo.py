@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.transport.blocking import BlockingTransport
 from airflow_provider_venice.transport.settings import Settings
 from tests.system.clips import DAG_ID, DOWNLOAD, OUTPUT_DIR, QUOTE, TASKS, WAIT, connection_to, local_path
+from tests.system.command import run_command
 from tests.system.rest import StackError
 from tests.system.stack import AirflowStack
 
@@ -147,24 +147,5 @@ def run(keep: bool) -> None:
                 signal.pause()
 
 
-def main() -> int:
-    """Run the demo; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave Airflow running until Ctrl-C")
-    keep = parser.parse_args().keep
-    # A closed terminal and a plain kill end it as Ctrl-C does, so that nothing is left behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        run(keep)
-    except KeyboardInterrupt:
-        print("\nEnded.")
-        return 0 if keep else 130
-    except (DemoError, StackError, VeniceError) as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(__doc__, run, (DemoError, StackError, VeniceError)))

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 
 import psutil
 
-from tests.compat.environments import ROOT, find_uv
+from tests.compat.environments import ROOT, make_environment
 from tests.system.stack import free_port
 from tests.system.watchdog import processes_of
 
@@ -119,26 +119,7 @@ class ObjectStoreError(AssertionError):
 
 def swift_python() -> Path:
     """Return the Python of Swift's environment; makes it if it is missing or differs from what is wanted."""
-    python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".installed"
-    wanted = f"{PACKAGES} {sys.version}"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    for arguments in (
-        ["venv", "--clear", "--python", sys.executable, str(ENVIRONMENT)],
-        ["pip", "install", "--python", str(python), "--compile-bytecode", *PACKAGES],
-    ):
-        result = subprocess.run(
-            [find_uv(), *arguments],
-            cwd=ROOT,
-            env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        if result.returncode:
-            raise RuntimeError(f"uv {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
-    stamp.write_text(wanted)
-    return python
+    return make_environment(ENVIRONMENT, sys.executable, f"{PACKAGES} {sys.version}", PACKAGES)
 
 
 class ObjectStore:
