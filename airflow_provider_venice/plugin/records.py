@@ -137,7 +137,7 @@ class TaskRecords:
             XComModel.key == RESULTS_KEY,
         )
         row = session.execute(query).first()
-        entries = None if row is None else _cleaned(XComModel.deserialize_value(row))
+        entries = None if row is None else cleaned(XComModel.deserialize_value(row))
         return entries[position] if isinstance(entries, list) and position < len(entries) else None
 
     def _query(self, scope: Scope) -> Select[Any]:
@@ -207,10 +207,10 @@ class TaskRecords:
             query = select(*columns, XComModel.value, XComModel.timestamp).where(tuple_(*columns).in_(list(part)))
             for row in session.execute(query):
                 # One that was written again meanwhile is newer than its key here says, and is read again next time.
-                yield part[tuple(row[:4])], _cleaned(XComModel.deserialize_value(row))
+                yield part[tuple(row[:4])], cleaned(XComModel.deserialize_value(row))
 
 
-def _cleaned(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
     """
     Return what a page may need of an XCom. It is what a task has written, so that it may be anything.
 

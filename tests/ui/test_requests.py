@@ -172,7 +172,7 @@ def test_nothing_but_the_pages_is_served(path: str, airflow_ui: AirflowUI) -> No
 
 
 def test_what_a_task_forges_shows_nothing_of_others(
-    airflow_ui: AirflowUI, hidden: dict[str, Any], mp4: bytes, tmp_path: Path
+    airflow_ui: AirflowUI, written: dict[str, Any], hidden: dict[str, Any], mp4: bytes, tmp_path: Path
 ) -> None:
     outside, text = tmp_path / "outside.mp4", airflow_ui.folder / "text.mp4"
     outside.write_bytes(mp4)
@@ -195,6 +195,8 @@ def test_what_a_task_forges_shows_nothing_of_others(
         {**entry, "path": f"file://{outside}"},
         {**entry, "path": ["/etc/passwd"]},
         {"status": "stored"},
+        # What is there, and what the task does not say that it has stored.
+        {**stored(airflow_ui.folder / "seen.mp4"), "status": "completed"},
     ]
     run_id = airflow_ui.write(forged)
     for position in range(len(forged)):
