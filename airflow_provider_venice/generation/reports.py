@@ -85,8 +85,9 @@ class Reports:
 
     def push_results(self) -> None:
         """Push what has come of each clip so far; what this process has pushed already is not pushed again."""
-        results = [entry for clip in self._clips if (entry := self._outcome(clip)) is not None]
-        if results == self._shown or len(results) < len(self._clips):
+        # Invariant: when this returns, the XCom has them, as a doubt counts as reported from then on.
+        results = [self._outcome(clip) or clip.outcome() for clip in self._clips]
+        if results == self._shown:
             return
         push_outcomes(self._context, results, is_first=self._shown is None)
         self._shown, self._shown_at = results, time.monotonic()
@@ -101,6 +102,8 @@ class Reports:
             return
         if any(isinstance(clip.error, TryReplaced) for clip in self._clips):
             return  # the other try shows its own
+        if self._is_partial and any(self._outcome(clip) is None for clip in self._clips):
+            return  # what was pushed before the wait could not be read: it stays, and says more of these
         try:
             self.push_results()
         except Exception:
