@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="seed of the job times (default: 0)")
     add("--api-key", default="simulator-key", help="the key that is accepted (default: %(default)s)")
     add("--admin-key", default="simulator-admin-key", help="the ADMIN key of the account (default: %(default)s)")
+    add("--key-limit", type=_money, metavar="USD", help="spending limit of the API key (default: none)")
     add("--balance", type=_money, default=Decimal(100), help="US dollars on the account (default: 100)")
     add("--no-limits", action="store_true", help="neither rate limits nor the failure block")
     add("--media", choices=("each", "shared"), default="each", help="draw every clip, or share one encoding")
