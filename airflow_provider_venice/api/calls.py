@@ -23,6 +23,7 @@ from airflow_provider_venice.api.model import (
     job_status,
 )
 from airflow_provider_venice.api.responses import Response, raise_for_status
+from airflow_provider_venice.api.spending import Period, Spending
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceError,
@@ -319,6 +320,20 @@ def balance() -> Call[dict[str, Any]]:
         return dict(payload)
 
     return Call("GET", "/billing/balance", parse)
+
+
+def usage_analytics(period: Period) -> Call[Spending]:
+    """Read what the account has spent, by day, model and key."""
+
+    def parse(response: Response) -> Spending:
+        try:
+            return Spending.from_payload(response.json(not_found=_WRONG_BASE), period)
+        except VeniceAPIError as error:
+            if error.status_code in (401, 403):
+                error.args = (f"{error}. Venice may want an ADMIN key for this: name a connection that has one",)
+            raise
+
+    return Call("GET", "/billing/usage-analytics", parse, params=period.query)
 
 
 def generate_image(body: Mapping[str, Any]) -> Call[GeneratedImage]:

@@ -26,6 +26,7 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     "--seed": {"type": int, "default": 0, "help": "seed of the job times (default: 0)"},
     "--api-key": {"default": "simulator-key", "help": "the key that is accepted (default: %(default)s)"},
     "--admin-key": {"default": "simulator-admin-key", "help": "the ADMIN key of the account (default: %(default)s)"},
+    "--key-limit": {"type": _money, "metavar": "USD", "help": "spending limit of the API key (default: none)"},
     "--balance": {"type": _money, "default": Decimal(100), "help": "US dollars on the account (default: 100)"},
     "--no-limits": {"action": "store_true", "help": "neither rate limits nor the failure block"},
     "--media": {

@@ -27,6 +27,7 @@ class Settings:
     :param limits: whether rate limits and the failure block are enforced.
     :param api_key: the key that is accepted.
     :param admin_key: a second key of the account, an ADMIN key: ``/billing/usage-history`` takes no other.
+    :param key_limit: US dollars that ``api_key`` may spend in all; no limit if ``None``. The ADMIN key has none.
     :param balance: the account's balance at the start, in US dollars.
     :param media: ``each`` draws every clip; ``shared`` encodes one clip per length, size and frame rate in a process.
     :param padding: grow every clip to this many bytes with a ``free`` box. Clients take a clip below 100,000 bytes for
@@ -49,6 +50,7 @@ class Settings:
     limits: bool = True
     api_key: str = "simulator-key"
     admin_key: str = "simulator-admin-key"
+    key_limit: Decimal | None = None
     balance: Decimal = Decimal(100)
     media: Literal["each", "shared"] = "each"
     padding: int = 128 * 1024
@@ -63,6 +65,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.balance = Decimal(str(self.balance))
+        self.key_limit = None if self.key_limit is None else Decimal(str(self.key_limit))
         if not self.speed > 0:
             raise ValueError(f"speed must be above zero, not {self.speed!r}")
         if self.media not in ("each", "shared"):

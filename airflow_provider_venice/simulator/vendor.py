@@ -203,10 +203,8 @@ class Vendor:
             job.finish()
         return len(chosen)
 
-    def earn(self, price: Decimal, entry: JournalEntry) -> bool:
-        """Charge something that is delivered at once; ``False`` when the balance does not cover it."""
-        if price > self.balance:
-            return False
+    def earn(self, price: Decimal, entry: JournalEntry) -> None:
+        """Charge something that is delivered at once."""
         self.balance -= price
         entry.charged = price
         self.ledger.add(
@@ -220,7 +218,6 @@ class Vendor:
                 f"generate-image-{uuid.uuid4().hex[:12]}",
             )
         )
-        return True
 
     def note_refusal(self, entry: JournalEntry) -> None:
         """Remember a refusal by a rate limit or by the block."""

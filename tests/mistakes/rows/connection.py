@@ -345,4 +345,25 @@ ROWS = (
         "Unavailable nginx'; a server in front of the API answers so, mostly for a short time",
         is_retried=True,
     ),
+    Mistake(
+        "The days of a sum of what was spent are in the wrong order",
+        BEFORE,
+        lambda scene: lambda: scene.hook.spend("2026-06-30", "2026-06-01"),
+        "since is 2026-06-30, which is after until=2026-06-01; give the earlier day as since",
+        is_retried=True,
+    ),
+    Mistake(
+        "They are more than Venice sums up",
+        BEFORE,
+        lambda scene: lambda: scene.hook.spend("2026-01-01", "2026-06-30"),
+        "since is 2026-01-01: to 2026-06-30 are 181 days, and Venice sums up 90 at most",
+        is_retried=True,
+    ),
+    Mistake(
+        "One of them is no day",
+        BEFORE,
+        lambda scene: lambda: scene.hook.spend("last month"),
+        "since is 'last month'; give a date, a datetime, or ISO 8601 text such as '2026-11-28'",
+        is_retried=True,
+    ),
 )
