@@ -30,6 +30,7 @@ from airflow_provider_venice.hooks.media_roots import read_media
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 if TYPE_CHECKING:
+    from airflow_provider_venice.api.billing import UsageEntry
     from airflow_provider_venice.transport.asynchronous import AsyncTransport
     from airflow_provider_venice.transport.blocking import BlockingTransport
 
@@ -475,6 +476,17 @@ class VeniceHook(BaseHook):
         """
         period = Period.of(since, until, today=datetime.datetime.now(datetime.timezone.utc).date())
         return self.get_conn().send(calls.usage_analytics(period))
+
+    def usage_history(self, since: float, until: float | None = None) -> list[UsageEntry]:
+        """
+        Return what the account was charged and given back in a period, read with the connection's ``admin_conn_id``.
+
+        :param since: first moment, in epoch seconds.
+        :param until: the moment after the last, in epoch seconds; ``None`` for now.
+        """
+        from airflow_provider_venice.hooks.billing import read_history
+
+        return list(read_history(self, since, until).entries)
 
     def generate_image(self, model: str, prompt: str, **fields: Any) -> GeneratedImage:
         """

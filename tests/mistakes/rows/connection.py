@@ -139,7 +139,7 @@ _NO_BASE_URL = (
 )
 _KNOWN = (
     "known are connect_timeout, read_timeout, retry_attempts, retry_max_wait, queue_limit, retrieve_limit, "
-    "poll_interval"
+    "poll_interval, admin_conn_id, billing_delay"
 )
 
 
@@ -208,6 +208,12 @@ ROWS = (
         BEFORE,
         _given(extra={"read_timeot": 60}),
         _invalid(f"extra.read_timeot is not known; did you mean read_timeout?; {_KNOWN}"),
+    ),
+    Mistake(
+        "``admin_conn_id`` is no text",
+        BEFORE,
+        _given(extra={"admin_conn_id": 5}),
+        _invalid("extra.admin_conn_id takes the id of a connection, not 5"),
     ),
     Mistake(
         "A number in the extra has a unit",
