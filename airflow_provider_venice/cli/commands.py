@@ -6,12 +6,14 @@ import json
 import logging
 import sys
 from argparse import Namespace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.utils.session import create_session
 
-from airflow_provider_venice.cli.console import command, fail, show, utc
+from airflow_provider_venice.cli.console import command, fail, show, usd
 from airflow_provider_venice.cli.definition import ARGS_REQUEST, HAS_DOUBTS
+from airflow_provider_venice.cli.doubts import RecordedDoubts
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.plugin.clips import Clip, find_clips
 from airflow_provider_venice.plugin.pushed import RunTasks
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 #: Most DAG runs of one DAG that are searched for doubts, the newest.
 _MOST_RUNS = 100_000
+
+#: Days that ``spend`` sums up where it is given no first one.
+_DAYS = 7
 
 _records = TaskRecords()
 
@@ -61,7 +66,7 @@ def quote(args: Namespace) -> None:
     rows = []
     for one in args.request:
         wanted = {**one, **given}
-        cost = hook.quote(wanted).estimated_cost
+        cost = usd(hook.quote(wanted).estimated_cost)
         rows.append({**{name: wanted.get(name) for name in names}, "cost_usd": cost})
     show(rows, args)
 
@@ -71,9 +76,28 @@ def balance(args: Namespace) -> None:
     """Show the account's balance."""
     # Not /billing/balance, which may need an ADMIN key.
     limits = VeniceHook(args.conn_id).rate_limits()
-    balances = {name.lower(): amount for name, amount in (limits.get("balances") or {}).items()}
-    tier = (limits.get("apiTier") or {}).get("id")
-    show([{"tier": tier, "access_permitted": limits.get("accessPermitted"), **balances}], args)
+    balances = limits.get("balances") or {}
+    row = {
+        "tier": (limits.get("apiTier") or {}).get("id"),
+        "access_permitted": limits.get("accessPermitted"),
+        "usd": usd(balances.get("USD")),
+        "diem": balances.get("DIEM"),
+    }
+    show([row], args)
+
+
+@command
+def spend(args: Namespace) -> None:
+    """Show what the account has spent."""
+    since = args.since or datetime.now(timezone.utc).date() - timedelta(days=_DAYS - 1)
+    spent = VeniceHook(args.conn_id).spend(since, args.until)
+    amounts = [
+        *(("day", day, amount) for day, amount in spent.by_day.items()),
+        *(("model", model, amount) for model, amount in spent.by_model.items()),
+        *(("key", key.description or key.id, key.usd) for key in spent.by_key),
+        ("total", f"{spent.since} to {spent.until}", spent.total),
+    ]
+    show([{"by": by, "name": name, "usd": usd(amount)} for by, name, amount in amounts], args)
 
 
 @command
@@ -88,7 +112,7 @@ def jobs(args: Namespace) -> None:
                 "task": clip.first.label,
                 "state": clip.state,
                 "model": clip.model,
-                "cost_usd": clip.cost,
+                "cost_usd": usd(clip.cost),
                 "refunded": clip.is_refunded,
                 "path": clip.file and clip.file["path"],
                 "queue_id": clip.queue_id,
@@ -105,30 +129,15 @@ def jobs(args: Namespace) -> None:
 def doubts(args: Namespace) -> None:
     """List the submissions that may have been charged."""
     with create_session() as session:
-        dag_ids = [args.dag_id] if args.dag_id else _records.dag_ids(session)
-        found = [
+        recorded = RecordedDoubts(
             clip
-            for dag_id in dag_ids
+            for dag_id in _records.dag_ids(session)
             for run_id in _records.run_ids(session, dag_id, _MOST_RUNS)
             for clip in _clips(session, dag_id, run_id)
-            if clip.state == "doubt"
-        ]
-    show(
-        [
-            {
-                "dag_id": clip.first.record.key.dag_id,
-                "run_id": clip.first.record.key.run_id,
-                "task": clip.first.label,
-                "reported_at": utc(clip.time),
-                "model": clip.model,
-                "cost_usd": clip.cost,
-                "error": clip.error,
-            }
-            for clip in sorted(found, key=lambda clip: clip.time)
-        ],
-        args,
-    )
-    if found and args.exit_code:
+        )
+    rows = [recorded.row(clip) for clip in recorded.doubts if args.dag_id in (None, clip.first.record.key.dag_id)]
+    show(rows, args)
+    if rows and args.exit_code:
         raise SystemExit(HAS_DOUBTS)
 
 

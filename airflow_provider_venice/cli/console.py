@@ -6,13 +6,14 @@ import functools
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
+from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.exceptions import VeniceError
 
 Command = Callable[[Namespace], None]
@@ -62,12 +63,10 @@ def show(rows: Sequence[Mapping[str, Any]], args: Namespace) -> None:
     AirflowConsole().print_as([dict(row) for row in rows], args.output)
 
 
-def utc(seconds: float | None) -> str | None:
+def usd(amount: Decimal | float | None) -> str | None:
     """
-    Return a time as ISO 8601 text in UTC.
+    Return an amount such as ``0.35``, with two digits after the point, and more where it has them.
 
-    :param seconds: since the epoch.
+    :param amount: US dollars.
     """
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat(timespec="seconds")
+    return None if amount is None else dollars(amount).replace("$", "")

@@ -38,6 +38,8 @@ ARG_ONE_DAG_ID = Arg(("-d", "--dag-id"), help="Only this DAG (default: all)")
 ARG_RUN_ID = Arg(("-r", "--run-id"), required=True, help="The DAG run")
 ARG_TASK_ID = Arg(("-t", "--task-id"), help="Only this task (default: all)")
 ARG_TYPE = Arg(("--type",), choices=("text-to-video", "image-to-video", "video"), help="Only models of this type")
+ARG_SINCE = Arg(("--since",), metavar="DAY", help="The first day in UTC, such as 2026-11-28 (default: six days ago)")
+ARG_UNTIL = Arg(("--until",), metavar="DAY", help="The last day in UTC (default: today)")
 ARG_REQUEST = Arg(
     ("--request",),
     type=_requests,
@@ -83,6 +85,12 @@ VENICE_COMMANDS = (
     ),
     _command("balance", "Show the account's balance and tier", (ARG_CONN_ID, *_ROWS)),
     _command(
+        "spend",
+        "Show what the account has spent, by day, model and key",
+        (ARG_CONN_ID, ARG_SINCE, ARG_UNTIL, *_ROWS),
+        "Show what the account has spent in US dollars, by day, model and key, as Venice sums it up every 10 minutes",
+    ),
+    _command(
         "jobs",
         "List the clips of a DAG run",
         (ARG_DAG_ID, ARG_RUN_ID, ARG_TASK_ID, *_ROWS),
@@ -93,7 +101,7 @@ VENICE_COMMANDS = (
         "List submissions that may have been charged",
         (ARG_ONE_DAG_ID, ARG_EXIT_CODE, *_ROWS),
         "List the submissions that may have been accepted and charged, and that nobody has resolved, from Airflow's "
-        "database",
+        "database. Where the task's connection names an admin_conn_id, the account's usage history is asked about each",
     ),
     _command(
         "recover",

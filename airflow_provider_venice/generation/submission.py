@@ -70,6 +70,7 @@ class Submission:
 
     def __init__(self, options: RunOptions, hook: VeniceHook, context: Context, position: int, log: Any) -> None:
         self._options = options
+        self.venice_conn_id = options.venice_conn_id
         self._hook = hook
         self._given = options.requests[position]
         self._log = log

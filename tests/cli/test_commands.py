@@ -9,12 +9,14 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from airflow_provider_venice.__main__ import main
+from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.conftest import PATIENT
 
@@ -48,6 +50,7 @@ def run(venice_connection: str, capsys: pytest.CaptureFixture[str], monkeypatch:
 
     def run(*arguments: str) -> Ended:
         code: Any = 0
+        capsys.readouterr()
         try:
             main(arguments)
         except SystemExit as exit:
@@ -95,15 +98,33 @@ def test_a_list_is_priced_and_options_go_first(run: Run, venice_simulator: Venic
     table = tmp_path / "requests.json"
     table.write_text(json.dumps([TEXT, {**TEXT, "duration": 10}]))
     rows = run("quote", "--request", f"@{table}", "-o", "json").rows
-    assert [row["cost_usd"] for row in rows] == ["0.35", "0.7"]
+    assert [row["cost_usd"] for row in rows] == ["0.35", "0.70"]
     rows = run("quote", "--request", json.dumps(TEXT), "--duration", "10", "-o", "json").rows
-    assert [(row["duration"], row["cost_usd"]) for row in rows] == [("10", "0.7")]
+    assert [(row["duration"], row["cost_usd"]) for row in rows] == [("10", "0.70")]
     assert not venice_simulator.journal.charges
 
 
 @pytest.mark.parametrize("value", ["[]", "7", '["x"]', "{", "@/does/not/exist.json"])
 def test_what_is_no_request_is_wrong_usage(value: str, run: Run) -> None:
     assert run("quote", "--request", value).code == 2
+
+
+def test_what_was_spent(run: Run, venice_simulator: VeniceSimulator) -> None:
+    for _ in range(2):
+        VeniceHook().queue(TEXT)
+    today = datetime.now(timezone.utc).date()
+    rows = {(row["by"], row["name"]): row["usd"] for row in run("spend", "-o", "json").rows}
+    assert rows["total", f"{today - timedelta(days=6)} to {today}"] == "0.70"
+    assert rows["day", str(today)] == "0.70"
+    assert [usd for (by, _), usd in rows.items() if by in ("model", "key")] == ["0.70", "0.70"]
+    day = str(today - timedelta(days=1))
+    rows = {
+        (row["by"], row["name"]): row["usd"] for row in run("spend", "--since", day, "--until", day, "-o", "json").rows
+    }
+    assert rows["total", f"{day} to {day}"] == "0.00"
+    wrong = run("spend", "--since", "yesterday")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert wrong.err.startswith("airflow venice: since is 'yesterday'; give a date")
 
 
 def test_an_error_is_one_line_without_the_key(
@@ -165,7 +186,9 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
     doubts = run("doubts", "-o", "json")
     (doubt,) = (row for row in doubts.rows if row["run_id"] == run_id)
     assert (doubt["dag_id"], doubt["task"], doubt["cost_usd"]) == ("venice_cli", "doubtful", "0.35")
-    assert "may have been accepted and charged" in doubt["error"]
+    # The connection names no admin connection.
+    assert (doubt["usage_history"], doubt["reason"]) == (None, None)
+    assert doubt["sent_at"].endswith(" UTC")
     assert (doubts.code, run("doubts", "--exit-code").code) == (0, 3)
     assert run("doubts", "--dag-id", "another", "--exit-code") == (0, "No data found\n", "")
 
@@ -227,7 +250,7 @@ def test_airflow_knows_the_commands_and_their_connection_is_in_its_database(
         )
     shown = run_process(*AIRFLOW_VENICE, "balance", "--conn-id", "of_the_database", "-o", "json")
     assert (shown.code, shown.err) == (0, "")
-    assert shown.rows == [{"tier": "paid", "access_permitted": "True", "usd": "100.0", "diem": "0"}]
+    assert shown.rows == [{"tier": "paid", "access_permitted": "True", "usd": "100.00", "diem": "0"}]
 
 
 def test_simulate_prints_a_connection_that_works(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
