@@ -87,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--usage-delay", type=float, default=0.0, metavar="SECONDS", help="when a charge appears in the ledger")
     add("--usage-ids", choices=get_args(UsageIds), default="queue_id", help="what the ledger's requestId is")
     add(
+        "--usage-sku",
+        default=Settings.usage_sku,
+        metavar="NAME",
+        help="a video's product in the ledger; {model} stands for the model's id (default: %(default)s)",
+    )
+    add(
         "--edition",
         choices=get_args(Edition),
         default=Settings.edition,
