@@ -146,12 +146,15 @@ class KnownPurchase:
     :param model: its model.
     :param bought_at: when the submission was answered, in epoch seconds by the worker's clock; ``None`` if not known.
     :param cost: the quoted US dollars, ``None`` if not known.
+    :param is_own: whether it was certainly bought from the same account. It then explains an entry also where Venice
+        names requests by other ids; any other purchase explains only what has its id.
     """
 
     queue_id: str
     model: str
     bought_at: float | None = None
     cost: Decimal | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class ChargeFinding:
     What the usage history says of a submission in doubt.
 
     :param answer: whether it was charged, as far as can be said.
-    :param reason: why, as one sentence without its full stop.
+    :param reason: why, as a sentence without its full stop; "it" is the usage history.
     :param entry: the charge, where there is one.
     :param read_at: epoch seconds at which the history was read; ``None`` where it could not be read.
     """
@@ -218,8 +221,8 @@ class _Search:
         for purchase in sorted(certain, key=lambda one: one.bought_at or 0.0):
             bought_at = purchase.bought_at or 0.0
             for entry in self.entries:
-                in_time = bought_at - SLACK <= entry.timestamp <= bought_at + delay + SLACK
-                if in_time and self.owner(entry) == purchase.model and is_charge_of(entry, purchase.cost):
+                fits = self.owner(entry) == purchase.model and is_charge_of(entry, purchase.cost)
+                if fits and _is_in_time(entry, bought_at, delay):
                     self.entries.remove(entry)
                     break
             else:
@@ -264,19 +267,20 @@ def find_charge(
         return cannot_tell(problem)
     models = {model, *other_models, *(purchase.model for purchase in known)}
     search = _Search(model, known, models, [entry for entry in history.entries if not entry.is_refund])
-    certain = [purchase for purchase in known if _has_entry(purchase, history, delay)]
+    own = {purchase.queue_id: purchase for purchase in known if purchase.is_own}
+    certain = [purchase for purchase in own.values() if _has_entry(purchase, history, delay)]
     named = search.set_named_aside()
     missing = next((purchase for purchase in certain if purchase.queue_id not in named), None)
     if not named:
         # Either Venice names jobs by other ids here, or no purchase that is known falls into the period.
         missing = search.set_counted_aside(certain, delay)
     if missing is not None:
-        return cannot_tell(f"the history has no entry for job {missing.queue_id}, which was bought at that time")
+        return cannot_tell(f"it has no entry for job {missing.queue_id}, which was bought at that time")
     left = [entry for entry in search.entries if search.may_be_ours(entry)]
     if not left:
         # Invariant: this answer may buy another clip. It is given only where the history is complete, fits throughout,
         # and each of its entries is a refund, a purchase that is known, or no clip of this model.
-        return ChargeFinding("not charged", "the history has no entry that may be its charge", read_at=history.read_at)
+        return ChargeFinding("not charged", "it has no entry that may be its charge", read_at=history.read_at)
     fitting = [
         entry
         for entry in left
@@ -284,11 +288,20 @@ def find_charge(
         and is_charge_of(entry, cost)
         and sent_at - SLACK <= entry.timestamp <= ended_at + delay + SLACK
     ]
-    if len(left) == len(fitting) == doubts:
-        reason = "the history has an entry of that model, price and time that no other known purchase explains"
+    # A purchase that has no entry for certain, such as one of another task, may explain one of these all the same.
+    settled = {*named, *(purchase.queue_id for purchase in certain)}
+    rivals = [
+        purchase
+        for purchase in known
+        if purchase.queue_id not in settled
+        and purchase.model == model
+        and (purchase.bought_at is None or any(_is_in_time(entry, purchase.bought_at, delay) for entry in left))
+    ]
+    if len(left) == len(fitting) == doubts and not rivals:
+        reason = f"it has an entry of that model, price and time that no known purchase explains: {fitting[0]}"
         return ChargeFinding("charged", reason, fitting[0], history.read_at)
     shown = "; ".join(map(str, left[:3])) + (f"; and {len(left) - 3} more" if len(left) > 3 else "")
-    return cannot_tell(f"the history has entries that may be its charge or another purchase: {shown}")
+    return cannot_tell(f"it has entries that may be its charge or another purchase: {shown}")
 
 
 def is_charge_of(entry: UsageEntry, cost: Decimal | None) -> bool:
@@ -318,20 +331,25 @@ def utc(moment: float) -> str:
 def _problem(history: UsageHistory, sent_at: float, due: float) -> str | None:
     """Return why the history cannot show that there is no charge; ``None`` where it can."""
     if history.read_at < due:
-        return f"the charge may be missing in the history until {utc(due)}, and it was read at {utc(history.read_at)}"
+        return f"it may lack the charge until {utc(due)}, and was read at {utc(history.read_at)}"
     if history.since > sent_at - SLACK:
-        return f"the history was read from {utc(history.since)} only, and the submission was sent at {utc(sent_at)}"
+        return f"it was read from {utc(history.since)} only, and the submission was sent at {utc(sent_at)}"
     if abs(history.clocks_differ) > 0:
         return f"Venice's clock and the clock here differ by {abs(history.clocks_differ):.0f} s"
     unread = next((entry for entry in history.entries if entry.unread), None)
     if unread is not None:
-        return f"the history has an entry whose {', '.join(unread.unread)} cannot be read"
+        return f"it has an entry whose {', '.join(unread.unread)} cannot be read"
     times = [entry.timestamp for entry in history.entries]
     if any(later < earlier for earlier, later in itertools.pairwise(times)):
-        return "the entries of the history are not in the order of their times"
+        return "its entries are not in the order of their times"
     if times and not (times[0] >= math.floor(history.since) and times[-1] <= history.read_at + SLACK):
-        return "the history has entries outside of the period that was asked for"
+        return "it has entries outside of the period that was asked for"
     return None
+
+
+def _is_in_time(entry: UsageEntry, bought_at: float, delay: float) -> bool:
+    """Whether an entry may be for a purchase of that time."""
+    return bought_at - SLACK <= entry.timestamp <= bought_at + delay + SLACK
 
 
 def _has_entry(purchase: KnownPurchase, history: UsageHistory, delay: float) -> bool:

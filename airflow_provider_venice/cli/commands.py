@@ -43,8 +43,8 @@ def models(args: Namespace) -> None:
 
 
 def _model_row(model: VideoModel) -> dict[str, Any]:
-    end = model.deprecation or {}
-    replacement = end.get("replacementModelId")
+    notice = model.deprecation or {}
+    end, replacement = str(notice.get("date") or "")[:10] or None, notice.get("replacementModelId")
     return {
         "id": model.id,
         "type": model.model_type,
@@ -53,7 +53,7 @@ def _model_row(model: VideoModel) -> dict[str, Any]:
         "aspect_ratios": model.aspect_ratios,
         "audio": model.audio,
         "offline": model.offline,
-        "deprecation": f"{end.get('date')}, use {replacement}" if replacement else end.get("date"),
+        "deprecation": f"{end}, use {replacement}" if replacement else end,
     }
 
 

@@ -26,8 +26,8 @@ RATE_LIMIT_TIMEOUT = 900.0
 
 #: What is said of their number, where they show no job.
 UNSEEN = (
-    "%d tasks of the run have begun and show no job. They have bought nothing, or their last try was killed before it "
-    "could show what an earlier one has bought. Retry or clear them"
+    "%d of the run's tasks have begun and show no job. They have bought nothing, are in doubt, or their last try was "
+    "killed before it could show what an earlier one has bought. Retry them; a doubt says in its error what to do"
 )
 
 

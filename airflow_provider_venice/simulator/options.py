@@ -68,6 +68,11 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
         "default": "queue_id",
         "help": "what the ledger's requestId is",
     },
+    "--usage-sku": {
+        "default": Settings.usage_sku,
+        "metavar": "NAME",
+        "help": "a video's product in the ledger; {model} stands for the model's id (default: %(default)s)",
+    },
     "--edition": {
         "choices": get_args(Edition),
         "default": Settings.edition,

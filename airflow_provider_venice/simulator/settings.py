@@ -41,6 +41,7 @@ class Settings:
     :param job_seconds: a fixed job time in vendor seconds, in place of the distribution.
     :param usage_delay: seconds after which a charge appears in the ledger and the sums, in vendor seconds.
     :param usage_ids: whether the ledger's ``requestId`` is the job's ``queue_id``, or an ``other`` id.
+    :param usage_sku: name of a video's product in the ledger; ``{model}`` stands for the model's id.
     :param edition: which of the vendor's documents count where they differ: the OpenAPI document and the guides of
         ``2026-08``, or what its agent skills of ``2026-10`` tell of the live service.
     """
@@ -61,6 +62,7 @@ class Settings:
     job_seconds: float | None = None
     usage_delay: float = 0.0
     usage_ids: UsageIds = "queue_id"
+    usage_sku: str = "{model}-video-unit"
     edition: Edition = "2026-08"
 
     def __post_init__(self) -> None:

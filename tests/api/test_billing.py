@@ -54,13 +54,14 @@ def entry(at: float = 10, model: str = MODEL, amount: str = "-0.35", **fields: A
 
 
 def bought(at: float = 10, model: str = MODEL, cost: str = "0.35", queue_id: str = "") -> KnownPurchase:
-    return KnownPurchase(queue_id or f"job at {at}", model, SENT + at, Decimal(cost))
+    return KnownPurchase(queue_id or f"job at {at}", model, SENT + at, Decimal(cost), is_own=True)
 
 
 def find(
     *entries: UsageEntry, known: tuple[KnownPurchase, ...] = (), read: float = READ, **given: Any
 ) -> ChargeFinding:
     since = min([SENT, *(one.bought_at for one in known if one.bought_at is not None)]) - SLACK
+    since = SENT - SLACK if given.pop("since", None) == 0 else since
     history = given.pop("history", None) or UsageHistory(tuple(entries), since, read)
     fields: dict[str, Any] = {
         "model": MODEL,
@@ -194,7 +195,18 @@ ANSWERS: list[tuple[str, tuple[UsageEntry, ...], dict[str, Any], str]] = [
     ("a known one at another price", (entry(amount="-0.70"),), {"known": (bought(cost="0.70"),)}, "not charged"),
     ("a known one before it", (entry(-60),), {"known": (bought(-60),)}, "not charged"),
     ("a known one of another model", (entry(model=OTHER),), {"known": (bought(model=OTHER),)}, "not charged"),
-    ("a known one whose time is not known", (entry(),), {"known": (KnownPurchase("x", MODEL),)}, "charged"),
+    ("a known one whose time is not known", (entry(),), {"known": (replace(bought(), bought_at=None),)}, "cannot tell"),
+    ("one that may be of another account", (entry(),), {"known": (replace(bought(), is_own=False),)}, "cannot tell"),
+    ("one from long before", (entry(),), {"known": (replace(bought(-9000), is_own=False),), "since": 0}, "charged"),
+    (
+        "an own one, known from the run as well",
+        (entry(9), entry(12)),
+        {"known": (bought(), replace(bought(), is_own=False))},
+        "charged",
+    ),
+    ("none of another account", (), {"known": (replace(bought(), is_own=False),)}, "not charged"),
+    ("a known one twice", (entry(),), {"known": (bought(), bought())}, "not charged"),
+    ("a known one twice, and its charge", (entry(9), entry(12)), {"known": (bought(), bought())}, "charged"),
     ("a known one that may not be there yet", (entry(),), {"known": (bought(620),)}, "charged"),
     ("no price of the known one", (entry(),), {"known": (replace(bought(), cost=None),)}, "cannot tell"),
 ]
@@ -231,7 +243,8 @@ class World:
     What has really happened, and how the vendor books it.
 
     :param charged_at: when the submission in doubt was charged, in seconds after it; ``None`` if it was not.
-    :param purchases: what else was bought: the seconds, the model, the price, and whether the task knows of it.
+    :param purchases: what else was bought: the seconds, the model, the price, and who knows of it: the task that is in
+        doubt, a task of the same run, or nobody.
     :param same_ids: whether a request id is the queue id.
     :param lag: seconds from a charge to its entry.
     :param stamped_late: whether the entry has the time at which it appears, and not that of the charge.
@@ -239,7 +252,7 @@ class World:
     """
 
     charged_at: float | None
-    purchases: list[tuple[float, str, Decimal, bool]]
+    purchases: list[tuple[float, str, Decimal, str]]
     refunded: set[int]
     same_ids: bool
     lag: float
@@ -249,13 +262,17 @@ class World:
     sku: str
 
 
+KNOWERS = ["task", "run", "nobody"]
 PRICES = [Decimal("0.35"), Decimal("0.70")]
 worlds = st.builds(
     World,
     charged_at=st.none() | st.floats(0, 30),
     purchases=st.lists(
         st.tuples(
-            st.floats(-7000, 900), st.sampled_from([MODEL, MODEL, OTHER, NEAR]), st.sampled_from(PRICES), st.booleans()
+            st.floats(-7000, 900),
+            st.sampled_from([MODEL, MODEL, OTHER, NEAR]),
+            st.sampled_from(PRICES),
+            st.sampled_from(KNOWERS),
         ),
         max_size=6,
     ),
@@ -283,10 +300,10 @@ def play(world: World, mutate: Callable[[list[dict[str, Any]]], list[dict[str, A
         if len(charges) in world.refunded:
             charges.append((SENT + at + world.lag, replace(charges[-1][1], amount=price)))
 
-    for number, (at, model, price, is_known) in enumerate(world.purchases):
+    for number, (at, model, price, knower) in enumerate(world.purchases):
         book(at, model, price, f"job-{number}")
-        if is_known:
-            known.append(KnownPurchase(f"job-{number}", model, SENT + at + 1, price))
+        if knower != "nobody":
+            known.append(KnownPurchase(f"job-{number}", model, SENT + at + 1, price, is_own=knower == "task"))
     if world.charged_at is not None:
         book(world.charged_at, MODEL, PRICES[0], "doubt")
     read_at = SENT + world.read
@@ -314,7 +331,7 @@ def test_not_charged_is_said_only_where_nothing_was_charged_and_the_delay_has_pa
     if finding.answer == "not charged":
         assert world.charged_at is None
         assert SENT + world.read >= ENDED + DELAY
-    if finding.answer == "charged" and not any(not is_known for *_, is_known in world.purchases):
+    if finding.answer == "charged" and all(knower == "task" for *_, knower in world.purchases):
         assert world.charged_at is not None
 
 
@@ -322,7 +339,7 @@ def test_not_charged_is_said_only_where_nothing_was_charged_and_the_delay_has_pa
 @given(worlds)
 def test_an_account_of_which_all_is_known_is_always_answered(world: World) -> None:
     """Purchases at times that are certain, each of them known: there is no "cannot tell"."""
-    purchases = [(abs(at) % 300, model, price, True) for at, model, price, _ in world.purchases]
+    purchases = [(abs(at) % 300, model, price, "task") for at, model, price, _ in world.purchases]
     finding = play(dataclasses.replace(world, purchases=purchases, read=3000.0, refunded=set()))
     assert finding.answer == ("not charged" if world.charged_at is None else "charged"), finding.reason
 

@@ -74,7 +74,8 @@ def test_models_are_listed_by_type(run: Run) -> None:
     assert {row["type"] for row in rows.values()} == {"text-to-video"}
     assert rows["wan-2-7-text-to-video"]["durations"][:1] == ["5s"]
     assert rows["ltx-2-19b-full-text-to-video"]["offline"] == "True"
-    assert "20" in rows["wan-2.5-preview-text-to-video"]["deprecation"]
+    assert rows["sora-2-text-to-video"]["deprecation"] == "2026-09-24"
+    assert rows["wan-2.5-preview-text-to-video"]["deprecation"].endswith(", use wan-2-7-text-to-video")
 
 
 def test_each_output_shows_the_same(run: Run) -> None:
@@ -196,7 +197,7 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
     target = tmp_path / "recovered"
     fates = run("recover", str(target), *here, "-o", "json")
     assert fates.code == 0
-    assert "1 tasks of the run have begun and show no job" in fates.err
+    assert "1 of the run's tasks have begun and show no job" in fates.err
     by_id = {row["queue_id"]: row for row in fates.rows}
     for task, status in (("stored #0", "delivered"), ("queued", "collected"), ("private", "collected")):
         assert by_id[clips[task]["queue_id"]]["status"] == status

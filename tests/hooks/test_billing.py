@@ -130,7 +130,7 @@ def test_a_doubt_is_answered(hook: VeniceHook) -> None:
     assert charged.answer == "charged"
     assert charged.entry is not None
     assert charged.entry.request_id == job.queue_id
-    known = [KnownPurchase(job.queue_id, MODEL, job.queued_at, price)]
+    known = [KnownPurchase(job.queue_id, MODEL, job.queued_at, price, is_own=True)]
     assert check(hook, sent_at, price, known).answer == "not charged"
 
 
@@ -138,7 +138,7 @@ def test_a_doubt_is_answered(hook: VeniceHook) -> None:
 def test_a_doubt_is_answered_whatever_the_ids_are(hook: VeniceHook) -> None:
     price, sent_at = hook.quote(TEXT).estimated_cost, time.time()
     job = hook.queue(TEXT)
-    known = [KnownPurchase(job.queue_id, MODEL, job.queued_at, price)]
+    known = [KnownPurchase(job.queue_id, MODEL, job.queued_at, price, is_own=True)]
     assert check(hook, sent_at, price, known).answer == "not charged"
     hook.queue(TEXT)
     assert check(hook, sent_at, price, known).answer == "charged"

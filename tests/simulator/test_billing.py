@@ -138,6 +138,19 @@ def test_a_key_spends_up_to_its_limit() -> None:
         assert venice.balance == Decimal("2.28")
 
 
+def test_products_may_have_other_names_and_other_programs_may_buy() -> None:
+    with VeniceSimulator(media="shared", usage_sku="video-of-{model}") as venice:
+        client = Client(venice)
+        client.session.headers["Authorization"] = f"Bearer {venice.admin_key}"
+        with client.session:
+            client.job()
+            venice.charge("an-image-unit", 0.02)
+            rows = history(client)["data"]
+        assert [row["sku"] for row in rows] == [f"video-of-{T2V['model']}", "an-image-unit"]
+        assert rows[1]["amount"] == -0.02
+        assert float(venice.balance) == pytest.approx(100 + sum(row["amount"] for row in rows))
+
+
 def test_csv(client: Client, admin: Client) -> None:
     for _ in range(11):
         client.job()
