@@ -64,5 +64,6 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [__version__],
         "config": _CONFIG,
         "extra-links": ["airflow_provider_venice.links.VeniceClipLink"],
+        "cli": ["airflow_provider_venice.cli.definition.get_venice_cli_commands"],
         "connection-types": [connection_type("airflow_provider_venice.hooks.venice.VeniceHook")],
     }

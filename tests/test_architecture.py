@@ -91,6 +91,7 @@ def test_imports_point_down() -> None:
         ("sensors/video.py", "import airflow_provider_venice.operators.video"),
         ("generation/run.py", "import airflow_provider_venice.operators.video"),
         ("triggers/video.py", "import airflow_provider_venice.generation.ledger"),
+        ("plugin/records.py", "import airflow_provider_venice.cli.console"),
         ("operators/video.py", "import airflow_provider_venice.simulator"),
         ("simulator/journal.py", "import airflow_provider_venice.storage"),
         ("simulator/validation.py", "import airflow_provider_venice.api.request"),
@@ -124,25 +125,46 @@ def imported_by(statement: str) -> set[str]:
     return set(modules)
 
 
+#: What a process that only reads definitions does without.
+HEAVY = (
+    "aiohttp",
+    "requests",
+    "urllib3",
+    "tenacity",
+    "av",
+    "PIL",
+    "sqlalchemy",
+    "airflow.models",
+    "airflow.triggers",
+)
+
+
+def heavy_imports(statement: str, base: str) -> set[str]:
+    """Return which heavy modules a statement loads that ``base``, which comes before it, has not loaded."""
+    loaded = imported_by(f"{base}\n{statement}") - imported_by(base)
+    return {name for name in loaded if any(f"{name}.".startswith(f"{one}.") for one in HEAVY)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["operators.video", "sensors.video"])
 def test_a_dag_file_pays_for_no_http_client(module: str) -> None:
-    already = imported_by("from airflow.sdk import DAG, BaseOperator, BaseSensorOperator")
-    ours = imported_by(
-        f"from airflow.sdk import DAG, BaseOperator, BaseSensorOperator\nimport airflow_provider_venice.{module}"
-    )
-    heavy = (
-        "aiohttp",
-        "requests",
-        "urllib3",
-        "tenacity",
-        "av",
-        "PIL",
-        "sqlalchemy",
-        "airflow.models",
-        "airflow.triggers",
-    )
-    assert not {name for name in ours - already if any(f"{name}.".startswith(f"{one}.") for one in heavy)}
+    base = "from airflow.sdk import DAG, BaseOperator, BaseSensorOperator"
+    assert not heavy_imports(f"import airflow_provider_venice.{module}", base)
+
+
+@pytest.mark.slow
+def test_a_command_of_airflow_pays_for_none_of_ours() -> None:
+    statement = "from airflow_provider_venice.cli.definition import get_venice_cli_commands as g; g()"
+    assert not heavy_imports(statement, "import airflow.cli.cli_config")
+    ours = {name for name in imported_by(statement) if name.startswith("airflow_provider_venice")}
+    assert ours == {
+        "airflow_provider_venice",
+        "airflow_provider_venice.cli",
+        "airflow_provider_venice.cli.definition",
+        "airflow_provider_venice.simulator",
+        "airflow_provider_venice.simulator.options",
+        "airflow_provider_venice.simulator.settings",
+    }
 
 
 def test_provider_info_imports_nothing_heavy() -> None:

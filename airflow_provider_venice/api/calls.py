@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
+from airflow_provider_venice.api.billing import UsageEntry, UsagePage, timestamp
+from airflow_provider_venice.api.limits import server_time
 from airflow_provider_venice.api.model import (
     GeneratedImage,
     JobStatus,
@@ -23,6 +25,7 @@ from airflow_provider_venice.api.model import (
     job_status,
 )
 from airflow_provider_venice.api.responses import Response, raise_for_status
+from airflow_provider_venice.api.spending import Period, Spending
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceError,
@@ -319,6 +322,57 @@ def balance() -> Call[dict[str, Any]]:
         return dict(payload)
 
     return Call("GET", "/billing/balance", parse)
+
+
+def usage_analytics(period: Period) -> Call[Spending]:
+    """Read what the account has spent, by day, model and key."""
+
+    def parse(response: Response) -> Spending:
+        try:
+            return Spending.from_payload(response.json(not_found=_WRONG_BASE), period)
+        except VeniceAPIError as error:
+            if error.status_code in (401, 403):
+                error.args = (f"{error}. Venice may want an ADMIN key for this: name a connection that has one",)
+            raise
+
+    return Call("GET", "/billing/usage-analytics", parse, params=period.query)
+
+
+def usage_history(
+    since: float | None = None,
+    until: float | None = None,
+    *,
+    currency: str | None = None,
+    page_size: int = 1000,
+    cursor: str | None = None,
+) -> Call[UsagePage]:
+    """
+    Read one page of the account's usage history, in the order of the entries' times. Needs an ADMIN key.
+
+    :param since: first moment, in epoch seconds.
+    :param until: the moment after the last, in epoch seconds.
+    :param currency: ``USD``, ``DIEM`` or ``BUNDLED_CREDITS``; ``None`` for all.
+    :param page_size: most entries on a page, 10 to 1000.
+    :param cursor: that of the page before; it carries the filters, which are not sent again.
+    """
+
+    def parse(response: Response) -> UsagePage:
+        payload = response.json(not_found=_WRONG_BASE)
+        rows, following = payload.get("data"), payload.get("nextCursor")
+        if not isinstance(rows, list):
+            raise response.unreadable("has no list of entries in 'data'")
+        if "nextCursor" not in payload or not (following is None or (isinstance(following, str) and following)):
+            # A page that is not known to be the last one is no end of the history.
+            raise response.unreadable("has no 'nextCursor'")
+        head = response.head
+        differ = server_time(head.headers, head.received_at) - head.received_at
+        return UsagePage(tuple(UsageEntry.of(row) for row in rows), following, differ)
+
+    params = {"pageSize": str(page_size)}
+    params |= {} if since is None else {"startTimestamp": timestamp(since)}
+    params |= {} if until is None else {"endTimestamp": timestamp(until)}
+    params |= {} if currency is None else {"currency": currency}
+    return Call("GET", "/billing/usage-history", parse, params=params if cursor is None else {"cursor": cursor})
 
 
 def generate_image(body: Mapping[str, Any]) -> Call[GeneratedImage]:

@@ -99,6 +99,8 @@ class Clip:
             labels=self.submission.labels,
             cost=None if cost is None else float(cost),
             reasons=entry.reasons if has_failed and entry is not None else None,
+            venice_conn_id=self.submission.venice_conn_id,
+            usage_history=entry.finding if self.is_doubtful and entry is not None else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Waits in the triggerer: until a request is admitted by the rate limit, and until jobs have ended."""
+"""Waits in the triggerer: for the rate limit, until jobs have ended, and for the account's usage history."""
 
 from __future__ import annotations
 
@@ -107,4 +107,22 @@ def defer_for_download(
     log.info(wait_text("the rate limit to admit the download", deadline))
     raise TaskDeferred(
         trigger=trigger, method_name="execute_download", kwargs=dict(kwargs), timeout=latest_event(deadline)
+    )
+
+
+def defer_for_usage_history(moment: float, kwargs: Mapping[str, Any], log: Any) -> NoReturn:
+    """
+    Leave the wait for the usage history to the triggerer; the task comes back by ``execute_doubt``.
+
+    :param moment: epoch seconds from which the history is complete.
+    :param kwargs: come back with the event.
+    """
+    from airflow_provider_venice.triggers.usage_history import VeniceUsageHistoryTrigger
+
+    log.info(wait_text("the usage history of the account to show whether the submission in doubt was charged", moment))
+    raise TaskDeferred(
+        trigger=VeniceUsageHistoryTrigger(moment=moment),
+        method_name="execute_doubt",
+        kwargs=dict(kwargs),
+        timeout=latest_event(moment),
     )

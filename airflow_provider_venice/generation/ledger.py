@@ -37,6 +37,8 @@ class Entry:
     :param doubt_reported: whether the log and the XCom of a try have said that the outcome of an intent is unknown.
     :param reasons: what Venice has said of the failure beside its message, for people.
     :param cause: why the outcome is unknown, as far as the try that sent it could say.
+    :param ended_at: when that try found that its answer was lost, in epoch seconds; ``None`` where it could not say.
+    :param finding: what the usage history says of an intent whose outcome is unknown, once it was asked.
     :param spent: US dollars, as text, that earlier submissions of this clip have cost and that were not refunded.
     :param unpriced: how many such submissions had no quote, and count at the price of the next one.
     """
@@ -54,6 +56,8 @@ class Entry:
     doubt_reported: bool = False
     reasons: Mapping[str, Any] | None = None
     cause: str = ""
+    ended_at: float | None = None
+    finding: Mapping[str, Any] | None = None
     spent: str = "0"
     unpriced: int = 0
 
@@ -61,6 +65,11 @@ class Entry:
     def is_doubt(self) -> bool:
         """Whether nobody knows if it was accepted and charged."""
         return self.job is None and self.failure is None
+
+    @property
+    def is_not_charged(self) -> bool:
+        """Whether it is in doubt, and the usage history shows that nothing was charged for it."""
+        return self.is_doubt and self.finding is not None and self.finding["answer"] == "not charged"
 
     @property
     def price(self) -> str:
@@ -84,7 +93,7 @@ class Entry:
 
     def carried(self) -> tuple[str, int]:
         """Return ``spent`` and ``unpriced`` for the next submission of the same clip: those of this one included."""
-        is_charged = self.is_doubt or self.is_paid
+        is_charged = (self.is_doubt and not self.is_not_charged) or self.is_paid
         if not is_charged:
             return self.spent, self.unpriced
         if self.cost is None:
@@ -105,11 +114,25 @@ class Entry:
         reason = self.cause or "the try that sent it ended before it could say"
         return VeniceAmbiguousSubmission(
             f"a submission to model {self.model!r} of {self.sent}, {self.price}, may have been accepted and charged, "
-            f"but no job id came back: {reason}. It is not sent again by itself. Look at the usage page of the Venice "
-            "account for a charge at that time. If there is none, clear the task to submit it again; "
-            "on_ambiguous='resubmit' does that without asking",
+            f"but no job id came back: {reason}. It is not sent again by itself. {self._advice()}",
             model=self.model,
             sent_at=self.sent_at,
+        )
+
+    def _advice(self) -> str:
+        """Return what the usage history says of a doubt, where it was asked, and what to do."""
+        answer = None if self.finding is None else self.finding["answer"]
+        said = "" if self.finding is None else f"By the account's usage history: {answer} ({self.finding['reason']}). "
+        if answer == "charged":
+            return (
+                f"{said}Its clip cannot be had, as its id is not known: report the time and the model to Venice. Clear "
+                "the task to buy another clip"
+            )
+        if answer == "not charged":
+            return f"{said}Clear the task to submit it again; on_ambiguous='check' does that by itself"
+        return (
+            f"{said}Look at the usage page of the Venice account for a charge at that time. If there is none, clear "
+            "the task to submit it again; on_ambiguous='resubmit' does that without asking"
         )
 
 

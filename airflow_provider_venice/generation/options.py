@@ -26,7 +26,7 @@ class RunOptions:
     :param poll_interval: fewest seconds between two polls of a job.
     :param timeout: seconds that one try waits.
     :param on_clear: what to do after a clear: ``reattach`` or ``resubmit``.
-    :param on_ambiguous: what to do in doubt: ``fail`` or ``resubmit``.
+    :param on_ambiguous: what to do in doubt: ``fail``, ``check`` or ``resubmit``.
     :param wait: whether to wait for the clips.
     :param delivery: where the clips go; ``None`` where the task stores none.
     """
@@ -41,6 +41,6 @@ class RunOptions:
     poll_interval: float | None
     timeout: float
     on_clear: Literal["reattach", "resubmit"]
-    on_ambiguous: Literal["fail", "resubmit"]
+    on_ambiguous: Literal["fail", "check", "resubmit"]
     wait: bool
     delivery: Delivery | None

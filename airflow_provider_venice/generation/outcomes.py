@@ -30,6 +30,8 @@ def describe_outcome(
     labels: Mapping[str, Any] | None = None,
     cost: float | None = None,
     reasons: Mapping[str, Any] | None = None,
+    venice_conn_id: str | None = None,
+    usage_history: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Return the entry of a clip, as plain JSON: what has become of it so far.
@@ -45,6 +47,8 @@ def describe_outcome(
     :param labels: those of the request, where there is no job.
     :param cost: its price in US dollars, where there is no job.
     :param reasons: what Venice has said of the failure to an earlier try, see :func:`describe_reasons`.
+    :param venice_conn_id: the connection of a submission in doubt, for whoever asks its account's usage history.
+    :param usage_history: what the account's usage history says of a doubt, where it was asked.
     """
     if job is not None:
         request, labels = job.request or request, job.labels or labels
@@ -59,6 +63,10 @@ def describe_outcome(
     }
     if stored is not None:
         return {**entry, **stored.to_dict(), "stored_at": stored_at}
+    if usage_history is not None:
+        entry["usage_history"] = dict(usage_history)
+    if isinstance(error, VeniceAmbiguousSubmission):
+        return {**entry, "sent_at": error.sent_at, "venice_conn_id": venice_conn_id}
     said = describe_reasons(error) or reasons
     return {**entry, **said} if said else entry
 

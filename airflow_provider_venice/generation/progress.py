@@ -25,6 +25,7 @@ class Progress:
     :param stored: by position, as text: when its job was found completed and when its file was stored.
     :param failed: by position, as text: the ``job`` and its ``failure``, as the trigger's event has them.
     :param download_wait: since when, and until when, a download may wait for the rate limit, in epoch seconds.
+    :param checked: positions of the clips about whose doubt the usage history was asked.
     """
 
     try_number: int | None = None
@@ -33,6 +34,7 @@ class Progress:
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, dict[str, Any]] = field(default_factory=dict)
     download_wait: list[float] | None = None
+    checked: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, travelled: Mapping[str, Any] | None, try_number: int | None) -> Progress:

@@ -31,6 +31,7 @@ from airflow_provider_venice.generation.checks import check_requests
 from airflow_provider_venice.generation.clips import Clip, can_heal
 from airflow_provider_venice.generation.deferral import defer_for_rate_limit
 from airflow_provider_venice.generation.delivery import SHORT_WAIT
+from airflow_provider_venice.generation.doubts import require_admin_connection
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.reports import MOST_NAMED, Reports
@@ -129,6 +130,7 @@ class Purchase:
 
     def _check(self, clips: Sequence[Clip]) -> None:
         """Check and price all requests before the first is bought; sets the ``cost`` of each clip that has one."""
+        require_admin_connection(self._options, self._hook)
         problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
         check_requests(clips, self._options, self._hook, problems, self._log)
         places = [clip.submission.position for clip in clips]

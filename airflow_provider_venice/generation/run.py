@@ -9,7 +9,9 @@ In this order:
 3. ``_store``: finished clips become files, then the XCom says so, then they may be deleted at Venice.
 4. ``Purchase.buy_missing``: check, price, reserve the targets, and submit one by one.
 5. ``_await_rest``: leave the others to the triggerer; the task comes back with what it has found, at 1.
-6. ``_results``: return the clips, or say which are missing, and whether another try may help.
+6. ``Doubts.settle``: where the connection names an admin connection, ask the usage history about what is in doubt.
+   With its answers the run begins again at 1.
+7. ``_results``: return the clips, or say which are missing, and whether another try may help.
 
 A crash between any two of them leaves to the next try what the ledger, the reservations and the files say.
 """
@@ -35,6 +37,7 @@ from airflow_provider_venice.generation.deferral import (
     defer_until_completed,
 )
 from airflow_provider_venice.generation.delivery import DownloadWait, add_asset_events, owner_of
+from airflow_provider_venice.generation.doubts import Doubts
 from airflow_provider_venice.generation.manifest import describe_delivery
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
@@ -125,6 +128,9 @@ class GenerationRun:
         self._purchase.buy_missing()
         if self._options.wait:
             self._await_rest()
+        doubts = Doubts(self._clips, self._options, self._hook, self._context, self._progress, self._log)
+        if doubts.settle(event):
+            return self.execute(event, self._progress.to_dict())
         return self._results()
 
     def _targets(self) -> list[Any]:

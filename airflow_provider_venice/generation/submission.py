@@ -13,6 +13,7 @@ In this order, so that a crash at any point leaves what the next try can go on f
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -38,6 +39,7 @@ from airflow_provider_venice.generation.request_errors import request_name
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_venice.api.billing import ChargeFinding
     from airflow_provider_venice.hooks.venice import VeniceHook
 
 
@@ -70,6 +72,7 @@ class Submission:
 
     def __init__(self, options: RunOptions, hook: VeniceHook, context: Context, position: int, log: Any) -> None:
         self._options = options
+        self.venice_conn_id = options.venice_conn_id
         self._hook = hook
         self._given = options.requests[position]
         self._log = log
@@ -77,8 +80,9 @@ class Submission:
         #: Which of the requests it is, for messages.
         self.place = f"request[{position}]" if options.is_list else "the clip"
         self.ledger = Ledger(context, position if options.is_list else None)
-        #: The last entry that was read or written.
+        #: The last entry that was read or written; in doubt, with what is not stored yet.
         self.entry: Entry | None = None
+        self._stored: Entry | None = None
 
     def __str__(self) -> str:
         return request_name(self.position, self._given) if self._options.is_list else self.place
@@ -125,7 +129,7 @@ class Submission:
 
     def read(self) -> Entry | None:
         """Return the last entry, as it is stored now."""
-        self.entry = self.ledger.read()
+        self.entry = self._stored = self.ledger.read()
         return self.entry
 
     def take_up(self, *, announce: bool = True) -> VideoJob | None:
@@ -191,9 +195,9 @@ class Submission:
         try:
             job = send(max_wait)
         except VeniceAmbiguousSubmission as error:
-            self.entry = dataclasses.replace(intent, cause=str(error.__cause__ or error))
+            self.entry = dataclasses.replace(intent, cause=str(error.__cause__ or error), ended_at=time.time())
             doubt = self.entry.doubt()
-            doubt.can_heal = self._options.on_ambiguous == "resubmit"
+            doubt.can_heal = self._options.on_ambiguous != "fail"
             raise doubt from error
         except VeniceError as error:
             self.ledger.withdraw(previous)
@@ -206,7 +210,17 @@ class Submission:
     def report_doubt(self) -> None:
         """Remember that a doubt was reported; a clear from here on is a person's answer to it."""
         if self.entry is not None and self.entry.is_doubt:
-            self._write(self.ledger.settled(dataclasses.replace(self.entry, doubt_reported=True)))
+            reported = self.ledger.settled(dataclasses.replace(self.entry, doubt_reported=True))
+            if reported != self._stored:
+                self._write(reported)
+
+    def note_finding(self, finding: ChargeFinding) -> None:
+        """Remember what the usage history says of a doubt; a try that reads it there asks no more."""
+        if self.entry is not None and self.entry.is_doubt:
+            # Invariant: an answer is stored with the intent that it is about, before anything rests on it, and the next
+            # intent takes the place of both. A crash before this line leaves a doubt that the next try asks about
+            # again; a crash after it, one that is answered. In neither has anything been sent.
+            self._write(dataclasses.replace(self.entry, finding=finding.to_dict()))
 
     def refused(self, request: VideoRequest, error: VeniceError) -> None:
         """Remember that Venice does not sell this clip, so that it is not asked again before the task is cleared."""
@@ -251,6 +265,15 @@ class Submission:
                 raise VeniceError(
                     f"{past.failure}. It is asked for again when the request changes, or the task is cleared"
                 )
+            return
+        if self._options.on_ambiguous == "check" and past.is_not_charged:
+            self._log.warning(
+                "The submission of %s, %s, was not charged, as the account's usage history shows. %s may be submitted "
+                "again: on_ambiguous='check'",
+                past.sent,
+                past.price,
+                self,
+            )
             return
         if self._options.on_ambiguous != "resubmit" and not (cleared and past.doubt_reported):
             raise past.doubt()
@@ -315,7 +338,7 @@ class Submission:
 
     def _write(self, entry: Entry) -> None:
         self.ledger.write(entry)
-        self.entry = entry
+        self.entry = self._stored = entry
 
     def _note(self, intent: Entry, job: VideoJob) -> VideoJob:
         """Store the job that was just paid for, and return it with its price."""

@@ -23,6 +23,17 @@ EXTRA_FORM = {
         "number",
         "Fewest seconds between two polls of a job. Default: chosen from the model's own run times.",
     ),
+    "admin_conn_id": (
+        "Admin connection",
+        "string",
+        "Id of a second Venice connection, with an ADMIN key of the same account. It is used only to read what the "
+        "account was charged, such as where a submission is in doubt.",
+    ),
+    "billing_delay": (
+        "Billing delay",
+        "number",
+        "Seconds after the end of a submission until its charge is in the usage history, at the latest. Default: 600.",
+    ),
 }
 
 HIDDEN_FIELDS = ["schema", "login", "port"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import random
 import tempfile
 import time
@@ -20,6 +21,7 @@ from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMod
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import Confirmation, PollSchedule, refuses_key
 from airflow_provider_venice.api.request import VideoRequest
+from airflow_provider_venice.api.spending import Period, Spending, describe_key
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, private_links
 from airflow_provider_venice.hooks.connections import async_transport, reading_again
@@ -28,6 +30,7 @@ from airflow_provider_venice.hooks.media_roots import read_media
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 if TYPE_CHECKING:
+    from airflow_provider_venice.api.billing import UsageEntry
     from airflow_provider_venice.transport.asynchronous import AsyncTransport
     from airflow_provider_venice.transport.blocking import BlockingTransport
 
@@ -108,16 +111,12 @@ class VeniceHook(BaseHook):
         return renewed
 
     def test_connection(self) -> tuple[bool, str]:
-        """Test the key with the cheapest call there is; report the tier and the balance."""
+        """Test the key with the cheapest call there is; report the tier, and what the key may spend."""
         try:
             limits = self.rate_limits()
         except VeniceError as error:
             return False, str(error)
-        tier = (limits.get("apiTier") or {}).get("id", "unknown")
-        balances = ", ".join(f"{value} {name}" for name, value in (limits.get("balances") or {}).items())
-        if limits.get("accessPermitted") is False:
-            return False, f"The key is known (tier {tier}), but it may not use the API"
-        return True, f"The key is valid. Tier: {tier}. Balance: {balances or 'not reported'}"
+        return describe_key(limits)
 
     def quote(self, request: RequestLike = None, **fields: Any) -> VideoQuote:
         """
@@ -463,6 +462,31 @@ class VeniceHook(BaseHook):
     def balance(self) -> dict[str, Any]:
         """Return the account's balances, as ``/billing/balance`` returns them; money as ``Decimal``."""
         return self.get_conn().send(calls.balance())
+
+    def spend(self, since: Any, until: Any = None) -> Spending:
+        """
+        Return what the account has spent, in US dollars by day, model and key. Venice renews it every 10 minutes.
+
+        Days are those in UTC; a time without an offset is UTC.
+
+        :param since: the first day: a date, a datetime, or ISO 8601 text.
+        :param until: the last day, included; today if ``None``. At most 90 days.
+        :raises VeniceRequestError: when one is no day, is in the future, or the order or the length is wrong.
+        :raises VeniceAPIError: when the key may not read it; by Venice's later documents only an ADMIN key may.
+        """
+        period = Period.of(since, until, today=datetime.datetime.now(datetime.timezone.utc).date())
+        return self.get_conn().send(calls.usage_analytics(period))
+
+    def usage_history(self, since: float, until: float | None = None) -> list[UsageEntry]:
+        """
+        Return what the account was charged and given back in a period, read with the connection's ``admin_conn_id``.
+
+        :param since: first moment, in epoch seconds.
+        :param until: the moment after the last, in epoch seconds; ``None`` for now.
+        """
+        from airflow_provider_venice.hooks.billing import read_history
+
+        return list(read_history(self, since, until).entries)
 
     def generate_image(self, model: str, prompt: str, **fields: Any) -> GeneratedImage:
         """

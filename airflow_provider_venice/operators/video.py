@@ -88,7 +88,9 @@ class VideoQueueingOperator(VideoRequestOperator):
     :param on_clear: what a task does that a user has cleared: ``reattach`` takes up the clip that was
         bought already, ``resubmit`` buys another. A retry always takes up the clip.
     :param on_ambiguous: what to do where a submission may have been accepted, but its answer was lost:
-        ``fail`` until a person has checked, or ``resubmit`` on the next try, and perhaps pay twice.
+        ``fail`` until a person has checked, ``check`` and submit again only where the account's usage history shows
+        that nothing was charged (see the connection's ``admin_conn_id``), or ``resubmit`` on the next try, and perhaps
+        pay twice.
     """
 
     operator_extra_links = (VeniceClipLink(),)
@@ -104,7 +106,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         poll_interval: float | timedelta | None = None,
         timeout: float | timedelta = 3600,
         on_clear: Literal["reattach", "resubmit"] = "reattach",
-        on_ambiguous: Literal["fail", "resubmit"] = "fail",
+        on_ambiguous: Literal["fail", "check", "resubmit"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -119,7 +121,7 @@ class VideoQueueingOperator(VideoRequestOperator):
             arguments.check_seconds("poll_interval", self.poll_interval)
             arguments.check_seconds("timeout", self.timeout)
             arguments.check_choice("on_clear", on_clear, ("reattach", "resubmit"))
-            arguments.check_choice("on_ambiguous", on_ambiguous, ("fail", "resubmit"))
+            arguments.check_choice("on_ambiguous", on_ambiguous, ("fail", "check", "resubmit"))
             arguments.check_flags(validate=validate, deferrable=deferrable)
 
     def execute(self, context: Context) -> Any:
@@ -159,6 +161,25 @@ class VideoQueueingOperator(VideoRequestOperator):
         :param event: of the rate limit's trigger. A failure is met again by the download, which says more.
         :param progress: what the try knew before the wait.
         :param completed: the event that had brought the finished clips.
+        """
+        from airflow_provider_venice.hooks.failures import final_failures
+
+        with final_failures():
+            return self.generation(context).execute(completed, progress)
+
+    def execute_doubt(
+        self,
+        context: Context,
+        event: dict[str, Any],
+        progress: dict[str, Any] | None = None,
+        completed: dict[str, Any] | None = None,
+    ) -> Any:
+        """
+        Go on with a submission in doubt, now that the account's usage history shows whether it was charged.
+
+        :param event: of the trigger that has waited for the history.
+        :param progress: what the try knew before the wait.
+        :param completed: the event that had brought the clips that are finished.
         """
         from airflow_provider_venice.hooks.failures import final_failures
 

@@ -23,8 +23,8 @@ def card(clip: Clip, usual: Mapping[str, float]) -> dict[str, Any]:
     return {
         "id": clip.id,
         **key._asdict(),
-        "position": _position(clip.first),
-        "label": _label(clip.first),
+        "position": clip.first.number,
+        "label": clip.first.label,
         "state": clip.state,
         "prompt": clip.prompt,
         "model": clip.model,
@@ -56,16 +56,6 @@ def card(clip: Clip, usual: Mapping[str, float]) -> dict[str, Any]:
             for place in clip.places
         ],
     }
-
-
-def _position(place: Place) -> int | None:
-    return place.position if len(place.record.entries) > 1 else None
-
-
-def _label(place: Place) -> str:
-    _, _, task_id, map_index = place.record.key
-    position = _position(place)
-    return f"{task_id}{f'[{map_index}]' if map_index >= 0 else ''}{'' if position is None else f' #{position}'}"
 
 
 def _stream(place: Place) -> str:

@@ -15,6 +15,11 @@ _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"
 _PARTS = (("Download", "stores"), ("Sensor", "waits"), ("Generate", "buys"), ("Queue", "buys"))
 
 
+def part_of(operator: str | None) -> str | None:
+    """Return what an operator of this name does to a clip; ``None`` for one of the user's own."""
+    return next((part for name, part in _PARTS if name in (operator or "")), None)
+
+
 @dataclass(frozen=True)
 class TaskRecord:
     """
@@ -45,7 +50,7 @@ class TaskRecord:
     @property
     def part(self) -> str | None:
         """What it does to a clip: ``buys``, ``waits`` or ``stores``; ``None`` for an operator of the user's own."""
-        return next((part for name, part in _PARTS if name in (self.operator or "")), None)
+        return part_of(self.operator)
 
 
 class Place(NamedTuple):
@@ -58,3 +63,15 @@ class Place(NamedTuple):
     def entry(self) -> Mapping[str, Any]:
         """What the task has written."""
         return self.record.entries[self.position]
+
+    @property
+    def number(self) -> int | None:
+        """Its place in the list, ``None`` where the task has one clip only."""
+        return self.position if len(self.record.entries) > 1 else None
+
+    @property
+    def label(self) -> str:
+        """The task instance and the place, for people, such as ``generate[3] #1``."""
+        _, _, task_id, map_index = self.record.key
+        mapped = f"[{map_index}]" if map_index >= 0 else ""
+        return f"{task_id}{mapped}{'' if self.number is None else f' #{self.number}'}"

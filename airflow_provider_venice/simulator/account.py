@@ -43,9 +43,9 @@ async def rate_limits(x: Exchange) -> Reply:
     limits = [{"apiModelId": model, "rateLimits": [{"amount": amount, "type": "RPM"}]} for model in MODELS]
     limits.append({"apiModelId": IMAGE_MODEL, "rateLimits": [{"amount": OTHER_REQUESTS_PER_MINUTE, "type": "RPM"}]})
     data = {
-        "accessPermitted": True,
+        "accessPermitted": x.left_for_key > 0,
         "apiTier": {"id": "paid", "isCharged": True},
-        "balances": {"USD": float(x.vendor.balance), "DIEM": 0},
+        "balances": {"USD": max(0.0, float(x.left_for_key)), "DIEM": 0},
         "keyExpiration": None,
         "nextEpochBegins": tomorrow.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         "rateLimits": limits,

@@ -57,7 +57,7 @@ async def usage_history(x: Exchange) -> Reply:
         return replies.error(400, "Invalid or expired cursor; restart from the first page")
     delay = x.vendor.settings.wall(x.vendor.settings.usage_delay)
     charges, cursor = x.vendor.ledger.page(walk, time.time() - delay)
-    rows = [_row(charge) for charge in charges]
+    rows = [row_of(charge) for charge in charges]
     if "text/csv" in x.request.headers.get("Accept", ""):
         return _csv(rows, cursor)
     return Reply(json={"data": rows, "nextCursor": cursor})
@@ -123,7 +123,8 @@ def _epoch(text: str) -> float | None:
         return None
 
 
-def _row(charge: Charge) -> dict[str, Any]:
+def row_of(charge: Charge) -> dict[str, Any]:
+    """Return an entry as the usage history lists it."""
     return {
         "timestamp": f"{_moment(charge).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z",
         "sku": charge.sku,

@@ -12,6 +12,9 @@ from aiohttp import web
 from airflow_provider_venice.simulator.faults import Fault
 from airflow_provider_venice.simulator.vendor import Vendor
 
+#: What may be changed while the simulator runs.
+_SETTINGS = ("job_seconds", "balance", "limits", "usage_delay")
+
 
 class Control:
     """
@@ -31,6 +34,7 @@ class Control:
             ("GET", "journal", self._journal),
             ("GET", "jobs", self._jobs),
             ("POST", "finish", self._finish),
+            ("POST", "charges", self._charge),
             ("POST", "reset", self._reset),
             ("POST", "settings", self._settings),
         ):
@@ -55,14 +59,21 @@ class Control:
     async def _finish(self, body: dict[str, Any]) -> Any:
         return {"finished": self._vendor.finish(body.get("queue_id"))}
 
+    async def _charge(self, body: dict[str, Any]) -> Any:
+        unknown = sorted(set(body) - {"sku", "amount"})
+        if unknown or not isinstance(body.get("sku"), str):
+            raise ValueError("give the sku and the amount in US dollars of what another program has bought")
+        self._vendor.charge(body["sku"], Decimal(str(body.get("amount"))))
+        return {"balance": str(self._vendor.balance)}
+
     async def _reset(self, _: dict[str, Any]) -> Any:
         self._vendor.reset()
         return {"success": True}
 
     async def _settings(self, body: dict[str, Any]) -> Any:
-        unknown = sorted(set(body) - {"job_seconds", "balance", "limits"})
+        unknown = sorted(set(body) - set(_SETTINGS))
         if unknown:
-            raise ValueError(f"unknown setting(s) {', '.join(unknown)}; known are job_seconds, balance, limits")
+            raise ValueError(f"unknown setting(s) {', '.join(unknown)}; known are {', '.join(_SETTINGS)}")
         if "job_seconds" in body:
             seconds = body["job_seconds"]
             self._vendor.settings.job_seconds = None if seconds is None else float(seconds)
@@ -71,10 +82,13 @@ class Control:
         if "limits" in body:
             self._vendor.settings.limits = bool(body["limits"])
         settings = self._vendor.settings
+        if "usage_delay" in body:
+            settings.usage_delay = float(body["usage_delay"])
         return {
             "job_seconds": settings.job_seconds,
             "balance": str(self._vendor.balance),
             "limits": settings.limits,
+            "usage_delay": settings.usage_delay,
         }
 
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -64,6 +65,21 @@ class Exchange:
         if everywhere and not self.vendor.settings.october:
             return False
         return not _same(self.key, self.vendor.settings.admin_key)
+
+    @property
+    def left_for_key(self) -> Decimal:
+        """US dollars that the request's key may spend: the balance, or what is left of its limit if that is less."""
+        limit = self.vendor.settings.key_limit
+        if limit is None or not _same(self.key, self.vendor.settings.api_key):
+            return self.vendor.balance
+        spent = -sum(charge.amount for charge in self.vendor.ledger.charges if charge.key == self.entry.key)
+        return min(self.vendor.balance, limit - spent)
+
+    def refuse_price(self, price: Decimal) -> Reply | None:
+        """Return the refusal of what the account, or the key, cannot pay."""
+        if price > self.vendor.balance:
+            return replies.insufficient_balance()
+        return replies.key_limit_reached() if price > self.left_for_key else None
 
     def about(self) -> str:
         """Return the text in which a fault's ``match`` is looked for."""

@@ -27,8 +27,10 @@ async def generate(x: Exchange) -> Reply:
     if body["model"] != IMAGE_MODEL:
         return replies.model_unknown(body["model"], [IMAGE_MODEL])
     count, kind = body.get("variants", 1), body.get("format", "webp")
-    if not x.vendor.earn(IMAGE_PRICE * count, x.entry):
-        return replies.insufficient_balance()
+    refusal = x.refuse_price(IMAGE_PRICE * count)
+    if refusal is not None:
+        return refusal
+    x.vendor.earn(IMAGE_PRICE * count, x.entry)
     started = time.monotonic()
     size = body.get("width", 1024), body.get("height", 1024)
     prompt = body["prompt"]
@@ -62,8 +64,10 @@ async def generations(x: Exchange) -> Reply:
     model = body.get("model", "default")
     if model not in (IMAGE_MODEL, *_DEFAULTS):
         return replies.model_unknown(model, [IMAGE_MODEL])
-    if not x.vendor.earn(IMAGE_PRICE, x.entry):
-        return replies.insufficient_balance()
+    refusal = x.refuse_price(IMAGE_PRICE)
+    if refusal is not None:
+        return refusal
+    x.vendor.earn(IMAGE_PRICE, x.entry)
     size = body.get("size") or "auto"
     width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
     kind = body.get("output_format", "png")

@@ -110,6 +110,15 @@ def insufficient_balance() -> Reply:
     return error(402, message, code="INSUFFICIENT_BALANCE")
 
 
+def key_limit_reached() -> Reply:
+    """The account has the money, and the key may not spend it."""
+    return error(
+        402,
+        "API key USD spend limit exceeded. Your account may still have USD balance, but this API key has reached its "
+        "configured USD spending limit.",
+    )
+
+
 def request_unknown() -> Reply:
     """``/video/complete`` knows of no such media; a private job's is deleted through its link."""
     return error(400, "Request ID is invalid.", code="REQUEST_ID_NOT_FOUND")

@@ -94,6 +94,7 @@ class VeniceSimulator:
         limits: bool = True,
         api_key: str = "simulator-key",
         admin_key: str = "simulator-admin-key",
+        key_limit: Decimal | float | None = None,
         balance: Decimal | float = 100,
         media: Literal["each", "shared"] = "each",
         padding: int = Settings.padding,
@@ -104,6 +105,7 @@ class VeniceSimulator:
         job_seconds: float | None = None,
         usage_delay: float = 0.0,
         usage_ids: UsageIds = "queue_id",
+        usage_sku: str = Settings.usage_sku,
         edition: Edition = Settings.edition,
         journal_path: Path | str | None = None,
     ) -> None:
@@ -113,6 +115,7 @@ class VeniceSimulator:
             limits=limits,
             api_key=api_key,
             admin_key=admin_key,
+            key_limit=None if key_limit is None else Decimal(str(key_limit)),
             balance=Decimal(str(balance)),
             media=media,
             padding=padding,
@@ -123,6 +126,7 @@ class VeniceSimulator:
             job_seconds=job_seconds,
             usage_delay=usage_delay,
             usage_ids=usage_ids,
+            usage_sku=usage_sku,
             edition=edition,
         )
         self._vendor = Vendor(settings, None if journal_path is None else Path(journal_path))
@@ -214,6 +218,24 @@ class VeniceSimulator:
     @job_seconds.setter
     def job_seconds(self, seconds: float | None) -> None:
         self._vendor.settings.job_seconds = seconds
+
+    @property
+    def usage_delay(self) -> float:
+        """Seconds after which a charge appears in the ledger, in vendor seconds."""
+        return self._vendor.settings.usage_delay
+
+    @usage_delay.setter
+    def usage_delay(self, seconds: float) -> None:
+        self._vendor.settings.usage_delay = seconds
+
+    def charge(self, sku: str, amount: Decimal | float) -> None:
+        """
+        Charge the account for what another program has bought; the journal has no request for it.
+
+        :param sku: the product.
+        :param amount: US dollars.
+        """
+        self._call(lambda: self._vendor.charge(sku, Decimal(str(amount))))
 
     def fail(
         self,

@@ -27,6 +27,7 @@ class Settings:
     :param limits: whether rate limits and the failure block are enforced.
     :param api_key: the key that is accepted.
     :param admin_key: a second key of the account, an ADMIN key: ``/billing/usage-history`` takes no other.
+    :param key_limit: US dollars that ``api_key`` may spend in all; no limit if ``None``. The ADMIN key has none.
     :param balance: the account's balance at the start, in US dollars.
     :param media: ``each`` draws every clip; ``shared`` encodes one clip per length, size and frame rate in a process.
     :param padding: grow every clip to this many bytes with a ``free`` box. Clients take a clip below 100,000 bytes for
@@ -40,6 +41,7 @@ class Settings:
     :param job_seconds: a fixed job time in vendor seconds, in place of the distribution.
     :param usage_delay: seconds after which a charge appears in the ledger and the sums, in vendor seconds.
     :param usage_ids: whether the ledger's ``requestId`` is the job's ``queue_id``, or an ``other`` id.
+    :param usage_sku: name of a video's product in the ledger; ``{model}`` stands for the model's id.
     :param edition: which of the vendor's documents count where they differ: the OpenAPI document and the guides of
         ``2026-08``, or what its agent skills of ``2026-10`` tell of the live service.
     """
@@ -49,6 +51,7 @@ class Settings:
     limits: bool = True
     api_key: str = "simulator-key"
     admin_key: str = "simulator-admin-key"
+    key_limit: Decimal | None = None
     balance: Decimal = Decimal(100)
     media: Literal["each", "shared"] = "each"
     padding: int = 128 * 1024
@@ -59,10 +62,12 @@ class Settings:
     job_seconds: float | None = None
     usage_delay: float = 0.0
     usage_ids: UsageIds = "queue_id"
+    usage_sku: str = "{model}-video-unit"
     edition: Edition = "2026-08"
 
     def __post_init__(self) -> None:
         self.balance = Decimal(str(self.balance))
+        self.key_limit = None if self.key_limit is None else Decimal(str(self.key_limit))
         if not self.speed > 0:
             raise ValueError(f"speed must be above zero, not {self.speed!r}")
         if self.media not in ("each", "shared"):

@@ -203,10 +203,8 @@ class Vendor:
             job.finish()
         return len(chosen)
 
-    def earn(self, price: Decimal, entry: JournalEntry) -> bool:
-        """Charge something that is delivered at once; ``False`` when the balance does not cover it."""
-        if price > self.balance:
-            return False
+    def earn(self, price: Decimal, entry: JournalEntry) -> None:
+        """Charge something that is delivered at once."""
         self.balance -= price
         entry.charged = price
         self.ledger.add(
@@ -220,7 +218,11 @@ class Vendor:
                 f"generate-image-{uuid.uuid4().hex[:12]}",
             )
         )
-        return True
+
+    def charge(self, sku: str, price: Decimal) -> None:
+        """Charge for what another program of the account has bought."""
+        self.balance -= price
+        self.ledger.add(Charge(time.time(), sku, -price, sku, "VIDEO", None, str(uuid.uuid4())))
 
     def note_refusal(self, entry: JournalEntry) -> None:
         """Remember a refusal by a rate limit or by the block."""
@@ -241,4 +243,5 @@ class Vendor:
         same = self.settings.usage_ids == "queue_id"
         request_id = job.queue_id if same else str(uuid.uuid5(uuid.UUID(job.queue_id), "request"))
         model = job.model
-        self.ledger.add(Charge(time.time(), f"{model.id}-video-unit", amount, model.name, "VIDEO", job.key, request_id))
+        sku = self.settings.usage_sku.replace("{model}", model.id)
+        self.ledger.add(Charge(time.time(), sku, amount, model.name, "VIDEO", job.key, request_id))

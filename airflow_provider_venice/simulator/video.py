@@ -53,8 +53,9 @@ async def queue(x: Exchange) -> Reply:
     roles = face_roles(model, body)
     if roles:
         return replies.needs_consent(roles)
-    if model.price(body) > x.vendor.balance:
-        return replies.insufficient_balance()
+    refusal = x.refuse_price(model.price(body))
+    if refusal is not None:
+        return refusal
     job = x.vendor.accept(model, body, x.entry)
     answer = {"model": model.id, "queue_id": job.queue_id}
     if model.private:

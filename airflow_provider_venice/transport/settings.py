@@ -50,6 +50,8 @@ class Settings:
     :param queue_limit: submissions per minute.
     :param retrieve_limit: polls and downloads per minute.
     :param poll_interval: fewest seconds between two polls of a job; ``None`` to go by the run times.
+    :param admin_conn_id: the connection whose key is an ADMIN key of the same account; ``None`` where there is none.
+    :param billing_delay: seconds after the end of a submission until its charge is in the usage history, at the latest.
     """
 
     api_key: str = field(repr=False)
@@ -61,6 +63,17 @@ class Settings:
     queue_limit: int = 40
     retrieve_limit: int = 120
     poll_interval: float | None = None
+    admin_conn_id: str | None = None
+    billing_delay: float = 600.0
+
+    @property
+    def longest_submission(self) -> float:
+        """
+        Seconds after which a submission has ended on our side, at the latest, however often it was refused before.
+
+        Each attempt waits for the pace, for the rate limit, for a connection, and for an answer.
+        """
+        return self.retry_attempts * (2 * self.retry_max_wait + self.connect_timeout + self.read_timeout)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -113,7 +126,7 @@ class Settings:
                 problems[f"extra.{name}"] = f"is not known{suggested}; known are {', '.join(EXTRA_FIELDS)}"
             elif value is not None and str(value).strip():
                 try:
-                    values[name] = _positive(value, whole=EXTRA_FIELDS[name] == "int")
+                    values[name] = _read(value, EXTRA_FIELDS[name])
                 except ValueError as error:
                     problems[f"extra.{name}"] = str(error)
         raise_problems(f"the connection {connection.conn_id!r} is not valid", problems)
@@ -213,6 +226,15 @@ def _base_url(connection: ConnectionLike, problems: dict[str, str]) -> str:
     if port is None and connection.port:
         place = f"{place}:{connection.port}"
     return f"{parts.scheme}://{place}{parts.path.rstrip('/') or '/api/v1'}"
+
+
+def _read(value: Any, kind: str) -> Any:
+    """Return a value of the extra in the type that its setting has."""
+    if kind.startswith("str"):
+        if not isinstance(value, str):
+            raise ValueError(f"takes the id of a connection, not {value!r}")
+        return value.strip()
+    return _positive(value, whole=kind == "int")
 
 
 def _positive(value: Any, *, whole: bool) -> float:

@@ -18,6 +18,7 @@ from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoMetadata, VideoModel, VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.api.responses import Response, ResponseHead
+from airflow_provider_venice.api.spending import Period, Spending
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
     VeniceError,
@@ -47,6 +48,7 @@ CALLS: dict[str, Call[Any]] = {
     "models": calls.list_models(),
     "rate_limits": calls.rate_limits(),
     "balance": calls.balance(),
+    "usage": calls.usage_analytics(Period(datetime.date(2026, 11, 1), datetime.date(2026, 11, 29))),
     "image": calls.generate_image({"model": "i", "prompt": "p"}),
 }
 
@@ -69,6 +71,7 @@ SENT: list[tuple[str, str, str, Any, bool, str | None, bool]] = [
     ("models", "GET", "/models", None, True, None, False),
     ("rate_limits", "GET", "/api_keys/rate_limits", None, True, None, False),
     ("balance", "GET", "/billing/balance", None, True, None, False),
+    ("usage", "GET", "/billing/usage-analytics", None, True, None, False),
     ("image", "POST", "/image/generate", {"model": "i", "prompt": "p"}, False, None, False),
 ]
 
@@ -82,7 +85,8 @@ def test_what_is_sent(
     assert (call.replayable, call.budget, call.media) == (replayable, budget, media)
     assert json.loads(call.encode() or b"null") == body
     assert call.headers == ({"Range": "bytes=10-"} if name == "link" else {})
-    assert call.params == ({"type": "video"} if name == "models" else {})
+    params = {"models": {"type": "video"}, "usage": {"startDate": "2026-11-01", "endDate": "2026-11-29"}}
+    assert call.params == params.get(name, {})
 
 
 def test_one_call_asks_for_a_deletion_with_a_retrieve() -> None:
@@ -357,6 +361,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "models": list,
     "rate_limits": dict,
     "balance": dict,
+    "usage": Spending,
     "image": GeneratedImage,
 }
 

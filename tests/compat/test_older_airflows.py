@@ -67,6 +67,24 @@ def test_everything_imports_and_is_known(release: Release, python: Path, tmp_pat
     assert {"airflow_provider_venice.operators.video", "airflow_provider_venice.triggers.video"} <= {*known["modules"]}
 
 
+def test_the_commands_run(release: Release, python: Path, stack_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW_CONN_VENICE_DEFAULT": connection_to(stack_simulator),
+    }
+    commands = [[str(python), "-m", "airflow_provider_venice"]]
+    if release.minor not in ("3.0", "3.1"):
+        commands.append([str(python.with_name("airflow")), "venice"])
+    for command in commands:
+        result = subprocess.run(
+            [*command, "balance", "-o", "json"], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert result.returncode == 0, result.stderr
+        assert [row["tier"] for row in json.loads(result.stdout)] == ["paid"]
+
+
 def test_a_clip_from_end_to_end(
     release: Release, python: Path, stack_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:

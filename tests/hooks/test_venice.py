@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from collections.abc import Iterator
@@ -66,6 +67,52 @@ def test_the_test_button_tells_tier_and_balance(hook: VeniceHook) -> None:
     assert ok
     assert "paid" in message
     assert "100" in message
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, simulator: VeniceSimulator, key: str) -> VeniceHook:
+    connection = {"conn_type": "venice", "host": simulator.base_url, "password": key}
+    monkeypatch.setenv("AIRFLOW_CONN_VENICE_DEFAULT", json.dumps(connection))
+    return VeniceHook()
+
+
+def test_the_test_button_says_what_is_left_of_the_keys_spending_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with VeniceSimulator(media="shared", key_limit=1) as simulator:
+        hook = connect(monkeypatch, simulator, simulator.api_key)
+        assert "It may spend 1.0 USD" in hook.test_connection()[1]
+        hook.queue(TEXT)
+        assert "It may spend 0.65 USD" in hook.test_connection()[1]
+        hook.queue(TEXT)
+        with pytest.raises(VeniceAPIError, match=r"HTTP 402: API key USD spend limit.*raise the key's spend limit"):
+            hook.queue(TEXT)
+        assert len(simulator.journal.charges) == 2
+
+
+def test_spending_is_summed_up_by_day_model_and_key(
+    venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    hook = connect(monkeypatch, venice_simulator, venice_simulator.api_key)
+    for _ in range(2):
+        hook.queue(TEXT)
+    image_model, *_ = hook.list_models("image")
+    hook.generate_image(image_model.id, "a lighthouse")
+    connect(monkeypatch, venice_simulator, venice_simulator.admin_key).queue(TEXT)
+    spent = hook.spend(today - datetime.timedelta(days=6))
+    assert (spent.since, spent.until) == (today - datetime.timedelta(days=6), today)
+    assert spent.total == spent.by_day[str(today)] == 100 - venice_simulator.balance
+    assert len(spent.by_day) == 7
+    assert list(spent.by_model.values()) == [Decimal("1.05"), Decimal("0.02")]
+    assert [key.usd for key in spent.by_key] == [Decimal("0.72"), Decimal("0.35")]
+    with pytest.raises(VeniceRequestError, match="until is 2199-01-01, which is in the future"):
+        hook.spend(today, "2199-01-01")
+
+
+def test_spending_is_for_admin_keys_where_venice_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    today = datetime.datetime.now(datetime.timezone.utc)
+    with VeniceSimulator(media="shared", edition="2026-10") as simulator:
+        with pytest.raises(VeniceAPIError, match="Venice may want an ADMIN key"):
+            connect(monkeypatch, simulator, simulator.api_key).spend(today)
+        assert connect(monkeypatch, simulator, simulator.admin_key).spend(today).total == 0
 
 
 def test_the_test_button_tells_a_wrong_key(venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,7 @@ def test_a_doubt_has_its_request_and_price(venice: VeniceSimulator) -> None:
             run_task(VeniceQueueVideoOperator(task_id="queue", **TEXT), tries)
         (doubt,) = results(tries)
         assert (doubt["status"], doubt["job"], doubt["estimated_cost"]) == ("doubt", None, 0.35)
+        assert (doubt["venice_conn_id"], doubt["sent_at"]) == ("venice_default", pytest.approx(time.time(), abs=30))
         assert doubt["request"]["prompt"] == TEXT["prompt"]
         tries.xcoms.clear()
 

@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -111,6 +112,43 @@ def test_a_charge_may_appear_late_and_under_another_id() -> None:
             assert time.monotonic() - started >= 0.5
             (row,) = history(client)["data"]
     assert row["inferenceDetails"]["requestId"] not in (job["queue_id"], "")
+
+
+def test_a_key_spends_up_to_its_limit() -> None:
+    def left(client: Client) -> float:
+        return float(client.get("api_keys/rate_limits").json()["data"]["balances"]["USD"])
+
+    with VeniceSimulator(media="shared", key_limit=0.37, balance=3) as venice:
+        client = Client(venice)
+        with client.session:
+            assert left(client) == 0.37
+            refused = client.done(prompt="[simulate: refund] x")
+            assert client.post("image/generate", IMAGE).status_code == 200
+            for answer in (client.queue(), client.post("image/generate", IMAGE)):
+                assert answer.status_code == 402
+                assert answer.json()["error"].startswith("API key USD spend limit exceeded")
+                assert "code" not in answer.json()
+            assert client.get("api_keys/rate_limits").json()["data"]["accessPermitted"] is False
+            assert client.retrieve(refused).status_code == 422
+            assert left(client) == 0.35
+            client.job()
+            client.session.headers["Authorization"] = f"Bearer {venice.admin_key}"
+            assert left(client) == 2.63
+            client.job()
+        assert venice.balance == Decimal("2.28")
+
+
+def test_products_may_have_other_names_and_other_programs_may_buy() -> None:
+    with VeniceSimulator(media="shared", usage_sku="video-of-{model}") as venice:
+        client = Client(venice)
+        client.session.headers["Authorization"] = f"Bearer {venice.admin_key}"
+        with client.session:
+            client.job()
+            venice.charge("an-image-unit", 0.02)
+            rows = history(client)["data"]
+        assert [row["sku"] for row in rows] == [f"video-of-{T2V['model']}", "an-image-unit"]
+        assert rows[1]["amount"] == -0.02
+        assert float(venice.balance) == pytest.approx(100 + sum(row["amount"] for row in rows))
 
 
 def test_csv(client: Client, admin: Client) -> None:

@@ -101,6 +101,16 @@ def test_control_over_http(client: Client) -> None:
     assert client.control("POST", "settings", {"colour": 1}).status_code == 400
 
 
+def test_the_ledger_is_controlled_over_http(client: Client) -> None:
+    assert client.control("POST", "settings", {"usage_delay": 5}).json()["usage_delay"] == 5
+    assert client.venice.usage_delay == 5
+    charged = client.control("POST", "charges", {"sku": "another-model-video-unit", "amount": 0.35})
+    assert charged.json() == {"balance": "99.65"}
+    assert client.venice.journal.charges == []
+    for wrong in ({"sku": "x"}, {"amount": 1}, {"sku": "x", "amount": "much"}, {"sku": "x", "amount": 1, "at": 5}):
+        assert client.control("POST", "charges", wrong).status_code == 400
+
+
 def test_reset_starts_anew(client: Client) -> None:
     job = client.job()
     client.venice.fail("retrieve", status=500)

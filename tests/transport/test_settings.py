@@ -126,7 +126,12 @@ EXTRAS: list[tuple[str, Any, Any]] = [
     ("poll_interval", "", None),
     ("poll_interval", None, None),
     ("queue_limit", " ", 40),
+    ("admin_conn_id", " venice_admin ", "venice_admin"),
+    ("admin_conn_id", "", None),
+    ("billing_delay", "60", 60.0),
 ]
+
+NUMBERS = [name for name in EXTRA_FIELDS if name != "admin_conn_id"]
 
 
 @pytest.mark.parametrize(("name", "value", "setting"), EXTRAS)
@@ -137,11 +142,23 @@ def test_extra_is_typed(name: str, value: Any, setting: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, "x", "0", "nan", "inf", True, [], {}, "1e999"])
-@pytest.mark.parametrize("name", EXTRA_FIELDS)
+@pytest.mark.parametrize("name", NUMBERS)
 def test_a_wrong_extra_is_named(name: str, value: Any) -> None:
     with pytest.raises(VeniceRequestError) as caught:
         Settings.of(Connection(), {name: value})
     assert list(caught.value.fields) == [f"extra.{name}"]
+
+
+@pytest.mark.parametrize("value", [0, 1.5, True, ["venice_admin"], {"conn_id": "venice_admin"}])
+def test_what_is_no_connection_id_is_named(value: Any) -> None:
+    with pytest.raises(VeniceRequestError, match="takes the id of a connection, not") as caught:
+        Settings.of(Connection(), {"admin_conn_id": value})
+    assert list(caught.value.fields) == ["extra.admin_conn_id"]
+
+
+def test_a_submission_ends_after_the_waits_of_all_its_attempts() -> None:
+    settings = Settings("key", retry_attempts=2, retry_max_wait=1, connect_timeout=10, read_timeout=100)
+    assert settings.longest_submission == 2 * (2 * 1 + 10 + 100)
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:

@@ -66,7 +66,9 @@ ROWS = (
     _parsed("``poll_interval`` is a text", f"poll_interval is '5s'; {_SECONDS}", poll_interval="5s"),
     _parsed("``on_clear`` is unknown", "on_clear is 'retry'; give one of 'reattach', 'resubmit'", on_clear="retry"),
     _parsed(
-        "``on_ambiguous`` is unknown", "on_ambiguous is 'retry'; give one of 'fail', 'resubmit'", on_ambiguous="retry"
+        "``on_ambiguous`` is unknown",
+        "on_ambiguous is 'retry'; give one of 'fail', 'check', 'resubmit'",
+        on_ambiguous="retry",
     ),
     _parsed("``overwrite`` is a text", "overwrite is 'no'; give True or False", overwrite="no"),
     _parsed("``delete_media`` is a text", "delete_media is 'false'; give True or False", delete_media="false"),

@@ -139,7 +139,7 @@ _NO_BASE_URL = (
 )
 _KNOWN = (
     "known are connect_timeout, read_timeout, retry_attempts, retry_max_wait, queue_limit, retrieve_limit, "
-    "poll_interval"
+    "poll_interval, admin_conn_id, billing_delay"
 )
 
 
@@ -208,6 +208,12 @@ ROWS = (
         BEFORE,
         _given(extra={"read_timeot": 60}),
         _invalid(f"extra.read_timeot is not known; did you mean read_timeout?; {_KNOWN}"),
+    ),
+    Mistake(
+        "``admin_conn_id`` is no text",
+        BEFORE,
+        _given(extra={"admin_conn_id": 5}),
+        _invalid("extra.admin_conn_id takes the id of a connection, not 5"),
     ),
     Mistake(
         "A number in the extra has a unit",
@@ -343,6 +349,27 @@ ROWS = (
         _served(lambda scene: html(503, "503 Service Temporarily Unavailable")),
         "HTTP 503 from http://venice.example:8080/api/v1, but not from the Venice API: '503 Service Temporarily "
         "Unavailable nginx'; a server in front of the API answers so, mostly for a short time",
+        is_retried=True,
+    ),
+    Mistake(
+        "The days of a sum of what was spent are in the wrong order",
+        BEFORE,
+        lambda scene: lambda: scene.hook.spend("2026-06-30", "2026-06-01"),
+        "since is 2026-06-30, which is after until=2026-06-01; give the earlier day as since",
+        is_retried=True,
+    ),
+    Mistake(
+        "They are more than Venice sums up",
+        BEFORE,
+        lambda scene: lambda: scene.hook.spend("2026-01-01", "2026-06-30"),
+        "since is 2026-01-01: to 2026-06-30 are 181 days, and Venice sums up 90 at most",
+        is_retried=True,
+    ),
+    Mistake(
+        "One of them is no day",
+        BEFORE,
+        lambda scene: lambda: scene.hook.spend("last month"),
+        "since is 'last month'; give a date, a datetime, or ISO 8601 text such as '2026-11-28'",
         is_retried=True,
     ),
 )

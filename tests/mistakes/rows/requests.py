@@ -189,6 +189,13 @@ ROWS = (
         _refused,
         "Venice answered HTTP 422: Blocked; suggested prompt: 'a calm sea'. Nothing was paid for it",
     ),
+    _wrong(
+        "``on_ambiguous='check'`` without an admin connection",
+        "on_ambiguous='check' reads the account's usage history, which takes an ADMIN key: the extra of the connection "
+        "'venice_default' has no admin_conn_id. Add a second Venice connection with an ADMIN key and set its id there, "
+        "or leave on_ambiguous out",
+        on_ambiguous="check",
+    ),
     Mistake(
         "The answer to a submission is lost",
         AFTER,

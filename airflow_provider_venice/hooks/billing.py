@@ -1,0 +1,170 @@
+"""Reads the account's usage history, with a connection of its own, and asks it whether a submission was charged."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from airflow_provider_venice.api import calls
+from airflow_provider_venice.api.billing import SLACK, ChargeFinding, KnownPurchase, UsageHistory, find_charge
+from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
+
+if TYPE_CHECKING:
+    from airflow_provider_venice.api.billing import UsageEntry
+    from airflow_provider_venice.hooks.venice import VeniceHook
+    from airflow_provider_venice.transport.blocking import BlockingTransport
+
+#: How often a walk is begun again whose cursor Venice refuses: it may have expired.
+_WALKS = 2
+
+#: How often the balances of both connections are compared: a purchase between two answers makes them differ.
+_COMPARISONS = 3
+
+#: Seconds before a submission from which known purchases are looked for in the history, at the most.
+_LOOK_BACK = 7200.0
+
+
+def read_history(hook: VeniceHook, since: float, until: float | None = None) -> UsageHistory:
+    """
+    Return the account's usage history of a period, all pages, read with the connection of ``admin_conn_id``.
+
+    :param hook: that of the connection which names the admin connection.
+    :param since: first moment, in epoch seconds.
+    :param until: the moment after the last, in epoch seconds; ``None`` for now.
+    :raises VeniceRequestError: when the connection names no admin connection, or one that is not valid.
+    :raises VeniceError: when the history cannot be read; its message names the admin connection.
+    """
+    admin = admin_hook(hook)
+    try:
+        for walk in range(1, _WALKS + 1):
+            try:
+                return _walk(admin.get_conn(), since, until)
+            except VeniceAPIError as error:
+                # 400: "Invalid or expired cursor; restart from the first page".
+                if error.status_code != 400 or walk == _WALKS:
+                    raise
+        raise AssertionError("unreachable")
+    except VeniceError as error:
+        hint = "; its key has to be an ADMIN key" * (getattr(error, "status_code", None) in (401, 403))
+        error.args = (
+            f"the usage history cannot be read with the connection {admin.venice_conn_id!r}{hint}: {error}",
+            *error.args[1:],
+        )
+        raise
+    finally:
+        if admin is not hook:
+            with contextlib.suppress(VeniceError):
+                admin.get_conn().close()
+
+
+def admin_hook(hook: VeniceHook) -> VeniceHook:
+    """
+    Return the hook of the connection with the ADMIN key.
+
+    :param hook: that of the connection which names it.
+    :raises VeniceRequestError: when it names none.
+    """
+    conn_id = hook.get_conn().settings.admin_conn_id
+    if conn_id is None:
+        raise VeniceRequestError(
+            f"the connection {hook.venice_conn_id!r} names no admin_conn_id in its extra, and the usage history takes "
+            "an ADMIN key; add a second Venice connection with one, and its id there",
+            fields={"extra.admin_conn_id": "is not set"},
+        )
+    return hook if conn_id == hook.venice_conn_id else type(hook)(conn_id)
+
+
+def check_doubt(
+    hook: VeniceHook,
+    *,
+    model: str,
+    sent_at: float,
+    ended_at: float,
+    cost: Decimal | None,
+    known: Sequence[KnownPurchase] = (),
+    doubts: int = 1,
+) -> ChargeFinding:
+    """
+    Return whether a submission in doubt was charged. It waits for nothing: before ``billing_delay`` it cannot tell.
+
+    :param hook: that of the connection which the submission was made with.
+    :param model: the model that was asked for.
+    :param sent_at: when the submission was sent, at the earliest, in epoch seconds.
+    :param ended_at: when it had ended on our side, at the latest, in epoch seconds.
+    :param cost: the quoted US dollars, ``None`` where there was no quote.
+    :param known: purchases that are not in doubt, of this task and of others.
+    :param doubts: how many submissions to this model are in doubt, this one included.
+    """
+    delay = hook.get_conn().settings.billing_delay
+    try:
+        since = min([sent_at, *(at for one in known if (at := one.bought_at) and at > sent_at - _LOOK_BACK)])
+        different = _other_account(hook)
+        if different is not None:
+            return ChargeFinding("cannot tell", different)
+        history = read_history(hook, since - SLACK)
+    except VeniceError as error:
+        return ChargeFinding("cannot tell", str(error).rstrip("."))
+    return find_charge(
+        history,
+        model=model,
+        sent_at=sent_at,
+        ended_at=ended_at,
+        cost=cost,
+        delay=delay,
+        known=known,
+        other_models=_other_models(hook, model),
+        doubts=doubts,
+    )
+
+
+def _walk(transport: BlockingTransport, since: float, until: float | None) -> UsageHistory:
+    # Before the first page: what is charged while the pages are read may be missing.
+    read_at = time.time()
+    entries: list[UsageEntry] = []
+    seen: set[str] = set()
+    page = transport.send(calls.usage_history(since, until))
+    differ = page.clocks_differ
+    while True:
+        entries += page.entries
+        if page.cursor is None:
+            return UsageHistory(tuple(entries), since, read_at, differ)
+        if page.cursor in seen:
+            raise VeniceError("the usage history does not end: Venice has sent a cursor twice")
+        seen.add(page.cursor)
+        page = transport.send(calls.usage_history(cursor=page.cursor))
+        differ = max(differ, page.clocks_differ, key=abs)
+
+
+def _other_account(hook: VeniceHook) -> str | None:
+    """Return why the admin connection may be for another account; ``None`` where both show the same balances."""
+    admin = admin_hook(hook)
+    if admin is hook:
+        return None
+    ours, theirs = hook.get_conn(), admin.get_conn()
+    try:
+        if ours.settings.base_url != theirs.settings.base_url:
+            return (
+                f"the connections {hook.venice_conn_id!r} and {admin.venice_conn_id!r} have different base URLs: the "
+                "history may be that of another account"
+            )
+        for _ in range(_COMPARISONS):
+            first, second = (one.send(calls.rate_limits()).get("balances") for one in (ours, theirs))
+            if first == second and first:
+                return None
+        return (
+            f"the connections {hook.venice_conn_id!r} and {admin.venice_conn_id!r} show different balances: the "
+            "history may be that of another account"
+        )
+    finally:
+        theirs.close()
+
+
+def _other_models(hook: VeniceHook, model: str) -> Collection[str]:
+    """Return the ids of the other video models; none where the list cannot be read, which only says less."""
+    try:
+        return {other.id for other in hook.list_models()} - {model}
+    except VeniceError:
+        return ()

@@ -1,0 +1,175 @@
+"""The usage history is read with the admin connection alone, and asked about a doubt."""
+
+from __future__ import annotations
+
+import json
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_venice.api.billing import ChargeFinding, KnownPurchase, timestamp
+from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
+from airflow_provider_venice.hooks.billing import check_doubt
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.simulator import VeniceSimulator
+
+MODEL = "wan-2-7-text-to-video"
+TEXT: dict[str, Any] = {"model": MODEL, "prompt": "a lighthouse in fog", "duration": 5, "resolution": "720p"}
+PRICE = Decimal("0.50")
+ROW = {
+    "sku": f"{MODEL}-video-unit",
+    "units": 1,
+    "pricePerUnitUsd": 0.5,
+    "amount": -0.5,
+    "currency": "USD",
+    "notes": "API Inference",
+    "inferenceDetails": None,
+}
+
+
+@pytest.fixture
+def hook(venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch) -> VeniceHook:
+    connect(venice_simulator, monkeypatch, admin_conn_id="venice_admin", billing_delay=0.1)
+    connect(venice_simulator, monkeypatch, "venice_admin", venice_simulator.admin_key)
+    return VeniceHook()
+
+
+def connect(
+    venice: VeniceSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    conn_id: str = "venice_default",
+    password: str = "",
+    host: str = "",
+    **extra: Any,
+) -> None:
+    connection = {
+        "conn_type": "venice",
+        "host": host or venice.base_url,
+        "password": password or venice.api_key,
+        "extra": {"retry_attempts": 2, "retry_max_wait": 0.05, **extra},
+    }
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+
+def check(hook: VeniceHook, sent_at: float, price: Decimal, known: list[KnownPurchase] | None = None) -> ChargeFinding:
+    ended_at = time.time()
+    time.sleep(0.15)
+    return check_doubt(hook, model=MODEL, sent_at=sent_at, ended_at=ended_at, cost=price, known=known or [])
+
+
+def test_a_period_is_read(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    since = time.time()
+    jobs = [hook.queue(TEXT) for _ in range(3)]
+    entries = hook.usage_history(since - 1)
+    assert [entry.request_id for entry in entries] == [job.queue_id for job in jobs]
+    assert sum(entry.amount for entry in entries) == -venice_simulator.journal.charged
+    assert hook.usage_history(since - 100, since - 1) == []
+
+
+def test_a_history_of_several_pages_is_read_to_its_end(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    row = {**ROW, "timestamp": timestamp(time.time())}
+    for cursor in ("a", "b", None):
+        venice_simulator.fail("usage_history", status=200, body={"data": [row], "nextCursor": cursor})
+    assert len(hook.usage_history(0)) == 3
+    venice_simulator.fail("usage_history", status=200, times=None, body={"data": [row], "nextCursor": "a"})
+    with pytest.raises(VeniceError, match="Venice has sent a cursor twice"):
+        hook.usage_history(0)
+
+
+def test_a_cursor_that_is_refused_begins_the_walk_again(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    hook.queue(TEXT)
+    venice_simulator.fail("usage_history", status=400, body={"error": "Invalid or expired cursor"})
+    assert len(hook.usage_history(0)) == 1
+    venice_simulator.fail("usage_history", status=400, times=None, body={"error": "Invalid or expired cursor"})
+    with pytest.raises(VeniceAPIError, match="'venice_admin': Venice answered HTTP 400: Invalid or expired cursor"):
+        hook.usage_history(0)
+
+
+def test_without_an_admin_connection_the_field_is_named(
+    venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(venice_simulator, monkeypatch)
+    with pytest.raises(VeniceRequestError, match=r"'venice_default' names no admin_conn_id.*add a second") as caught:
+        VeniceHook().usage_history(0)
+    assert list(caught.value.fields) == ["extra.admin_conn_id"]
+
+
+def test_a_key_that_is_no_admin_key_is_named(
+    hook: VeniceHook, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(venice_simulator, monkeypatch, "venice_admin")
+    with pytest.raises(
+        VeniceAPIError, match=r"'venice_admin'; its key has to be an ADMIN key: .*Admin API key required"
+    ):
+        hook.usage_history(0)
+
+
+def test_an_admin_connection_that_is_not_defined_is_named(hook: VeniceHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_VENICE_ADMIN")
+    with pytest.raises(VeniceError, match="'venice_admin' is not defined"):
+        hook.usage_history(0)
+
+
+def test_the_key_of_the_connection_itself_may_be_an_admin_key(
+    venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(venice_simulator, monkeypatch, password=venice_simulator.admin_key, admin_conn_id="venice_default")
+    hook = VeniceHook()
+    hook.queue(TEXT)
+    assert len(hook.usage_history(0)) == 1
+
+
+def test_a_doubt_is_answered(hook: VeniceHook) -> None:
+    price = hook.quote(TEXT).estimated_cost
+    assert check(hook, time.time(), price).answer == "not charged"
+    sent_at = time.time()
+    job = hook.queue(TEXT)
+    charged = check(hook, sent_at, price)
+    assert charged.answer == "charged"
+    assert charged.entry is not None
+    assert charged.entry.request_id == job.queue_id
+    known = [KnownPurchase(job.queue_id, MODEL, job.queued_at, price, is_own=True)]
+    assert check(hook, sent_at, price, known).answer == "not charged"
+
+
+@pytest.mark.simulator(usage_ids="other")
+def test_a_doubt_is_answered_whatever_the_ids_are(hook: VeniceHook) -> None:
+    price, sent_at = hook.quote(TEXT).estimated_cost, time.time()
+    job = hook.queue(TEXT)
+    known = [KnownPurchase(job.queue_id, MODEL, job.queued_at, price, is_own=True)]
+    assert check(hook, sent_at, price, known).answer == "not charged"
+    hook.queue(TEXT)
+    assert check(hook, sent_at, price, known).answer == "charged"
+
+
+def test_another_model_beside_it_is_no_charge_of_it(hook: VeniceHook) -> None:
+    sent_at = time.time()
+    hook.queue({**TEXT, "model": "ltx-2-5-fast-text-to-video", "duration": 6})
+    assert check(hook, sent_at, PRICE).answer == "not charged"
+
+
+def test_what_cannot_be_read_says_nothing(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    venice_simulator.fail("usage_history", status=500, times=None)
+    finding = check(hook, time.time(), PRICE)
+    assert (finding.answer, finding.read_at) == ("cannot tell", None)
+    assert "'venice_admin'" in finding.reason
+
+
+def test_the_history_of_another_server_says_nothing(hook: VeniceHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with VeniceSimulator() as other:
+        connect(other, monkeypatch, "venice_admin", other.admin_key)
+        finding = check(hook, time.time(), PRICE)
+    assert finding.answer == "cannot tell"
+    assert "different base URLs" in finding.reason
+
+
+def test_the_history_of_another_account_says_nothing(hook: VeniceHook, venice_simulator: VeniceSimulator) -> None:
+    for number in range(6):
+        # Each of the two connections is asked in turn.
+        body = {"data": {"balances": {"USD": number}}}
+        venice_simulator.fail("rate_limits", status=200, body=body)
+    finding = check(hook, time.time(), PRICE)
+    assert finding.answer == "cannot tell"
+    assert "different balances" in finding.reason
