@@ -30,6 +30,7 @@ def describe_outcome(
     labels: Mapping[str, Any] | None = None,
     cost: float | None = None,
     reasons: Mapping[str, Any] | None = None,
+    is_reused: bool = False,
 ) -> dict[str, Any]:
     """
     Return the entry of a clip, as plain JSON: what has become of it so far.
@@ -45,6 +46,7 @@ def describe_outcome(
     :param labels: those of the request, where there is no job.
     :param cost: its price in US dollars, where there is no job.
     :param reasons: what Venice has said of the failure to an earlier try, see :func:`describe_reasons`.
+    :param is_reused: whether it was there already: then its ``estimated_cost`` is 0, and that of its job stays.
     """
     if job is not None:
         request, labels = job.request or request, job.labels or labels
@@ -58,7 +60,8 @@ def describe_outcome(
         "error": None if error is None else str(error),
     }
     if stored is not None:
-        return {**entry, **stored.to_dict(), "stored_at": stored_at}
+        reused = {"estimated_cost": 0.0, "reused": True} if is_reused else {}
+        return {**entry, **stored.to_dict(), "stored_at": stored_at, **reused}
     said = describe_reasons(error) or reasons
     return {**entry, **said} if said else entry
 

@@ -58,3 +58,8 @@ class Place(NamedTuple):
     def entry(self) -> Mapping[str, Any]:
         """What the task has written."""
         return self.record.entries[self.position]
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether the task has found the clip there, and paid nothing."""
+        return self.entry.get("reused") is True
