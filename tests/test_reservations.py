@@ -248,7 +248,7 @@ class TestReserve:
         reserve(target, ONE, overwrite=False)
         write(target, "clip.mp4", b"mine")
         for owner in (TWO, ONE):
-            with pytest.raises(VeniceRequestError, match="exists already; give another path, or overwrite=True"):
+            with pytest.raises(VeniceRequestError, match="exists already; give another path, or replace it"):
                 reserve(target, owner, overwrite=False)
         assert names(target) == ["clip.mp4"]
         reserve(target, TWO, overwrite=True)

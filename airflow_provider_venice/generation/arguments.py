@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from types import FrameType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.model import VideoJob
@@ -23,6 +23,9 @@ from airflow_provider_venice.exceptions import VeniceRequestError
 from airflow_provider_venice.generation.request_errors import RequestErrors
 from airflow_provider_venice.hooks.failures import InvalidArgument
 from airflow_provider_venice.storage import path_text
+
+#: What becomes of a file that is at ``output_path`` already.
+Existing = Literal["fail", "replace", "reuse"]
 
 #: What begins a template.
 _TEMPLATE = ("{{", "{%", "{#")
@@ -71,6 +74,25 @@ def check_flags(**flags: Any) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             _refuse(name, f"is {value!r}; give True or False")
+
+
+def chosen_existing(existing: Any, overwrite: Any) -> Existing:
+    """
+    Return what becomes of a file that is there already.
+
+    :param existing: the argument of that name, ``None`` where it was not given.
+    :param overwrite: its older form: ``True`` is ``replace``, ``False`` is ``fail``, ``None`` was not given.
+    :raises VeniceRequestError: naming the argument, and what it takes.
+    """
+    if existing is not None:
+        check_choice("existing", existing, get_args(Existing))
+    if overwrite is None:
+        return existing or "fail"
+    check_flags(overwrite=overwrite)
+    meant: Existing = "replace" if overwrite else "fail"
+    if existing not in (None, meant):
+        _refuse("existing", f"is {existing!r}, and overwrite={overwrite} means existing={meant!r}; give existing alone")
+    return meant
 
 
 def default_deferrable() -> bool:

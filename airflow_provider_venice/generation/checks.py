@@ -43,7 +43,7 @@ def check_requests(
                 # Reads the media, one request after the other, and holds none of them.
                 hook.prepare(clip.request)
     if options.delivery is not None:
-        _check_targets(clips, options, problems)
+        _check_targets(clips, problems)
     _name_equal_requests(clips, log)
 
 
@@ -62,13 +62,14 @@ def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, problems: Reques
         log.warning("Model %s is going to end: %s", name, dict(deprecation))
 
 
-def _check_targets(clips: Sequence[Clip], options: RunOptions, problems: RequestErrors) -> None:
+def _check_targets(clips: Sequence[Clip], problems: RequestErrors) -> None:
     """Check that each target is free. Whether another task has it, its reservation says."""
-    from airflow_provider_venice import storage
-
-    assert options.delivery is not None
     first: dict[str, Clip] = {}
     for clip in clips:
+        delivery = clip.submission.delivery
+        assert delivery is not None
+        if delivery.existing == "reuse" and problems.has(clip.submission.position):
+            continue  # what is there was read, and is in the way
         with problems.about(clip.submission.position):
             same = first.setdefault(str(clip.target), clip)
             if same is not clip:
@@ -76,7 +77,7 @@ def _check_targets(clips: Sequence[Clip], options: RunOptions, problems: Request
                     f"its output_path {str(clip.target)!r} is that of {same.submission.place} too; give each its own",
                     fields={"output_path": "stands twice"},
                 )
-            storage.check_target(clip.target, overwrite=options.delivery.overwrite)
+            delivery.check_target(clip.target)
 
 
 def _name_equal_requests(clips: Sequence[Clip], log: Any) -> None:

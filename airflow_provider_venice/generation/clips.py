@@ -49,6 +49,7 @@ class Clip:
     :param noted: the file that an earlier try has stored of the job, or was about to.
     :param stored: its file.
     :param record: the manifest's content.
+    :param is_reused: whether it was there already, and nothing is bought.
     :param error: why there is no video, or no file.
     """
 
@@ -63,6 +64,7 @@ class Clip:
     noted: Mapping[str, Any] | None = None
     stored: StoredVideo | None = None
     record: Mapping[str, Any] | None = None
+    is_reused: bool = False
     error: Exception | None = None
 
     @property
@@ -80,7 +82,9 @@ class Clip:
         from airflow_provider_venice.hooks.private_links import encrypt_link
 
         assert self.job is not None
-        return encrypt_link(self.job) if self.stored is None else describe_stored(self.stored, self.job)
+        if self.stored is None:
+            return encrypt_link(self.job)
+        return describe_stored(self.stored, self.job, is_reused=self.is_reused)
 
     def outcome(self) -> dict[str, Any]:
         """Return what the XCom ``venice_results`` has of it, with its ``status``."""
@@ -101,6 +105,7 @@ class Clip:
             reasons=entry.reasons if has_failed and entry is not None else None,
             venice_conn_id=self.submission.venice_conn_id,
             usage_history=entry.finding if self.is_doubtful and entry is not None else None,
+            is_reused=self.is_reused,
         )
 
 
@@ -155,6 +160,8 @@ def describe_clips(clips: Sequence[Clip]) -> str:
 def _fate(clip: Clip) -> str:
     if clip.is_doubtful:
         return "in doubt"
+    if clip.is_reused:
+        return "reused"
     if clip.stored is not None:
         return "stored" if clip.error is None else "stored without its manifest"
     if clip.error is not None:

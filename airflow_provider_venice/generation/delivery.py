@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from airflow_provider_venice.exceptions import (
     VeniceRateLimitError,
     VeniceRequestError,
     VideoGenerationError,
+    VideoTargetReserved,
 )
 from airflow_provider_venice.generation.ledger import Ledger
 from airflow_provider_venice.generation.manifest import (
@@ -24,11 +24,13 @@ from airflow_provider_venice.generation.manifest import (
     write_manifest,
 )
 from airflow_provider_venice.generation.outcomes import describe_outcome, show_outcomes
+from airflow_provider_venice.generation.target_paths import target_paths
 from airflow_provider_venice.xcoms import JOB_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_venice.generation.arguments import Existing
     from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.storage import StoredVideo
     from airflow_provider_venice.storage.reservations import Owner
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 #: Longest wait for the rate limit in a worker, in seconds, where the triggerer can wait as well: about what it costs to
 #: start another worker. And such waits in all.
 SHORT_WAIT, _SHORT_WAITS = 3.0, 5.0
-
-_INDEX = re.compile(r"\{index(?::(0?\d+))?\}")
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,24 @@ class Delivery:
     What becomes of finished clips.
 
     :param output_path: where they go: a path, or for a list a list of paths, or one with ``{index}`` in it.
-    :param overwrite: whether a file that is already there may be replaced.
+    :param existing: what becomes of a file that is there already.
     :param delete_media: whether to delete a clip at Venice once its file is stored and checked.
     :param manifest: whether to write a record beside each clip.
     """
 
     output_path: Any
-    overwrite: bool
+    existing: Existing
     delete_media: bool
     manifest: bool
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether a file that is there already may be replaced."""
+        return self.existing == "replace"
+
+    def is_reused_unless_cleared(self, on_clear: str) -> bool:
+        """Whether a clear asks for another clip than the one that is there; else nothing need be known of a clear."""
+        return self.existing == "reuse" and on_clear == "resubmit"
 
     def targets(self, count: int, *, is_list: bool, map_index: int | None) -> list[Any]:
         """
@@ -88,44 +97,29 @@ class Delivery:
         :param map_index: the task's, where it is mapped: ``{index}`` where there is no list.
         :raises VeniceRequestError: when there are not as many paths as clips.
         """
-        given = self.output_path
-        if not is_list:
-            return [self._single(map_index)]
-        if isinstance(given, (list, tuple)):
-            paths = list(given)
-        elif _INDEX.search(str(given)):
-            paths = [_indexed(str(given), position) for position in range(count)]
-        else:
-            raise VeniceRequestError(
-                f"output_path is {str(given)!r} for {count} clips; give a list of paths, or put {{index}} into the one",
-                fields={"output_path": "one for many"},
-            )
-        if len(paths) != count:
-            raise VeniceRequestError(
-                f"output_path has {len(paths)} path{'s' if len(paths) != 1 else ''} for {count} "
-                f"clip{'s' if count != 1 else ''}; give one for each",
-                fields={"output_path": "not one for each"},
-            )
-        return paths
+        return target_paths(self.output_path, count, is_list=is_list, map_index=map_index)
 
-    def _single(self, map_index: int | None) -> Any:
-        """Return where the clip goes of a task that makes one."""
-        given = self.output_path
-        if not isinstance(given, (list, tuple)) and not _INDEX.search(str(given)):
-            return given
-        if isinstance(given, (list, tuple)):
-            raise VeniceRequestError(
-                f"output_path is a list of {len(given)}, and request is not a list; give one path, or a list "
-                "of requests",
-                fields={"output_path": "many for one"},
-            )
-        if map_index is None or map_index < 0:
-            raise VeniceRequestError(
-                f"output_path is {str(given)!r}, and there is neither a list of requests nor a mapped task whose place "
-                "{index} could be; give a path without it",
-                fields={"output_path": "has {index}"},
-            )
-        return _indexed(str(given), map_index)
+    def check_target(self, target: Any) -> None:
+        """
+        Refuse a target under which no clip can be stored, before anything is bought; nothing is reserved.
+
+        :raises VeniceRequestError: naming the target and the fix.
+        """
+        from airflow_provider_venice import storage
+
+        with self._waiting_for_another_task():
+            storage.check_target(target, overwrite=self.overwrite)
+
+    @contextlib.contextmanager
+    def _waiting_for_another_task(self) -> Iterator[None]:
+        """Have a later try find the clip whole that another task makes, or has just stored, where it may be reused."""
+        from airflow_provider_venice.storage.errors import TargetExists
+
+        try:
+            yield
+        except (VideoTargetReserved, TargetExists) as error:
+            error.can_heal = error.can_heal or self.existing == "reuse"
+            raise
 
     def reserve(self, target: Any, owner: Owner) -> None:
         """
@@ -139,8 +133,9 @@ class Delivery:
 
         storage.check_space(target)
         if self.manifest:
-            check_manifest(target, owner, overwrite=self.overwrite)
-        reservations.reserve(target, owner, overwrite=self.overwrite)
+            check_manifest(target, owner, existing=self.existing)
+        with self._waiting_for_another_task():
+            reservations.reserve(target, owner, overwrite=self.overwrite)
 
     def release(self, target: Any, owner: Owner) -> None:
         """Give a target back for which nothing was bought."""
@@ -194,35 +189,52 @@ class Delivery:
                     max_wait=patience.max_wait,
                     rate_limit_timeout=patience.timeout,
                 )
-        reservations.mark_stored(target, owner)
         return stored
 
-    def record(self, context: Context, job: VideoJob, stored: StoredVideo, owner: Owner, log: Any) -> dict[str, Any]:
+    def record(
+        self,
+        context: Context,
+        job: VideoJob,
+        stored: StoredVideo,
+        target: Any,
+        owner: Owner,
+        log: Any,
+        identity: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """
-        Return the record of a stored clip, and write it where a manifest is asked for.
+        Return the record of a stored clip, write it where a manifest is asked for, and end the reservation.
 
+        :param identity: of which request the clip is, as :func:`describe_delivery` takes it.
         :raises VeniceError: when the manifest cannot be written; the clip is stored all the same.
         """
-        record = describe_delivery(context, job, stored.to_dict())
-        if self.manifest:
-            try:
-                written = write_manifest(stored.path, record, owner, overwrite=self.overwrite)
-            except Exception as error:
-                raise ManifestNotWritten(job, stored.path, error) from error
-            log.info("Wrote %s", written)
+        from airflow_provider_venice.storage import reservations
+
+        record = describe_delivery(context, job, stored.to_dict(), identity=identity)
+        try:
+            if self.manifest:
+                log.info("Wrote %s", write_manifest(stored.path, record, owner, existing=self.existing))
+        except Exception as error:
+            raise ManifestNotWritten(job, stored.path, error) from error
+        finally:
+            # Invariant: a clip that nobody reserves has its manifest, by which another task may reuse it. A crash
+            # before this leaves a reservation beside the clip, which the next try ends.
+            reservations.mark_stored(target, owner)
         return record
 
     def record_failure(
         self, context: Context, target: Any, job: VideoJob, owner: Owner, error: VideoGenerationError, log: Any
     ) -> None:
-        """Write the record of a job that has failed, where a manifest is asked for."""
+        """Write the record of a job that has failed, where a manifest is asked for and no other clip is there."""
+        from airflow_provider_venice import storage
+
         if not self.manifest:
             return
         try:
-            log.info(
-                "Wrote %s",
-                write_manifest(target, describe_failure(context, job, error), owner, overwrite=self.overwrite),
-            )
+            if storage.size_of(target) is not None:
+                log.info("The clip that is at %s keeps its manifest", target)
+                return
+            record = describe_failure(context, job, error)
+            log.info("Wrote %s", write_manifest(target, record, owner, existing=self.existing))
         except Exception as problem:
             # What was bought, and whether it was refunded, matters more than the record of it.
             log.error("The record of %s could not be written: %s", job, problem)
@@ -261,6 +273,7 @@ def deliver(
     :raises VeniceRateLimitError: when the rate limit asks for a longer wait.
     :raises VeniceError: when no whole file could be stored.
     """
+    from airflow_provider_venice.generation.reuse import find_clip, of_job
     from airflow_provider_venice.hooks.failures import log_recovery_hint
     from airflow_provider_venice.hooks.private_links import decrypt_link
 
@@ -279,7 +292,10 @@ def deliver(
     try:
         with log_recovery_hint(finished, log):
             try:
-                stored = delivery.store(hook, finished, target, owner, ledger, log, patience)
+                # What an earlier try of this task has stored may have no manifest yet.
+                is_new = delivery.existing == "reuse" and ledger.delivery(finished) is None
+                found = find_clip(target, owner, of_job(finished)) if is_new else None
+                stored = found.stored if found else delivery.store(hook, finished, target, owner, ledger, log, patience)
             except VeniceRateLimitError as error:
                 wait_for_rate_limit(error)
                 raise
@@ -289,23 +305,33 @@ def deliver(
         raise
     # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves a file,
     # and a clip at Venice that the next try deletes.
-    context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None))
+    is_reused = found is not None
+    context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None, is_reused=is_reused))
     try:
-        record = delivery.record(context, finished, stored, owner, log)
+        if found is None:
+            record = delivery.record(context, finished, stored, target, owner, log)
+        else:
+            log.info("%s is stored already, whole, by another task: %s", finished, stored.path)
+            record = found.record(finished.labels)
     except VeniceError as error:
         show(stored=stored, error=error)
         raise
-    show(stored=stored, stored_at=record["stored_at"])
+    show(stored=stored, stored_at=record["stored_at"], is_reused=is_reused)
     delivery.clean_up(hook, finished, log)
     add_asset_events(context, outlets, record)
-    return describe_stored(stored, finished)
+    return describe_stored(stored, finished, is_reused=is_reused)
 
 
-def describe_stored(stored: StoredVideo, job: VideoJob) -> dict[str, Any]:
-    """Return what a task returns of a stored clip: its file, ``job`` and ``labels``."""
+def describe_stored(stored: StoredVideo, job: VideoJob, *, is_reused: bool = False) -> dict[str, Any]:
+    """
+    Return what a task returns of a stored clip: its file, ``job`` and ``labels``.
+
+    :param is_reused: whether it was there already; then ``reused`` is ``True``.
+    """
     from airflow_provider_venice.hooks.private_links import encrypt_link
 
-    return {**stored.to_dict(), "job": encrypt_link(job), "labels": dict(job.labels or {})}
+    reused = {"reused": True} if is_reused else {}
+    return {**stored.to_dict(), "job": encrypt_link(job), "labels": dict(job.labels or {}), **reused}
 
 
 def owner_of(context: Context, position: int | None) -> Owner:
@@ -321,17 +347,21 @@ def owner_of(context: Context, position: int | None) -> Owner:
     return Owner(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, position)
 
 
-def job_entry(job: VideoJob, stored: StoredVideo | None, noted: Mapping[str, Any] | None) -> dict[str, Any]:
+def job_entry(
+    job: VideoJob, stored: StoredVideo | None, noted: Mapping[str, Any] | None, *, is_reused: bool = False
+) -> dict[str, Any]:
     """
     Return what the XCom ``venice_job`` has of a job: the job, its link encrypted, and under ``delivery`` its file.
 
     :param stored: the file, where it is stored.
     :param noted: the file that an earlier try has stored, or was about to.
+    :param is_reused: whether its clip was there already, and this task has not bought it.
     """
     from airflow_provider_venice.hooks.private_links import encrypt_link
 
     file = noted if stored is None else stored.to_dict()
-    return {**encrypt_link(job), **({} if file is None else {"delivery": {**file, "is_stored": stored is not None}})}
+    delivery = {} if file is None else {"delivery": {**file, "is_stored": stored is not None}}
+    return {**encrypt_link(job), **delivery, **({"reused": True} if is_reused else {})}
 
 
 def add_asset_events(context: Context, outlets: Any, record: Mapping[str, Any]) -> None:
@@ -341,10 +371,6 @@ def add_asset_events(context: Context, outlets: Any, record: Mapping[str, Any]) 
     for outlet in outlets:
         if isinstance(outlet, Asset):
             context["outlet_events"][outlet].extra.update(record)
-
-
-def _indexed(path: str, position: int) -> str:
-    return _INDEX.sub(lambda found: format(position, found[1] or ""), path)
 
 
 @contextlib.contextmanager

@@ -41,6 +41,8 @@ class Entry:
     :param finding: what the usage history says of an intent whose outcome is unknown, once it was asked.
     :param spent: US dollars, as text, that earlier submissions of this clip have cost and that were not refunded.
     :param unpriced: how many such submissions had no quote, and count at the price of the next one.
+    :param media: digests of the media that were sent, see :mod:`airflow_provider_venice.api.media_digests`; ``None``
+        where nobody keeps them.
     """
 
     fingerprint: str
@@ -60,6 +62,7 @@ class Entry:
     finding: Mapping[str, Any] | None = None
     spent: str = "0"
     unpriced: int = 0
+    media: Mapping[str, str] | None = None
 
     @property
     def is_doubt(self) -> bool:
@@ -154,6 +157,7 @@ class Ledger:
         self._has_all_retries = retries is not None and getattr(ti, "try_number", None) == self._max_tries - retries + 1
         suffix = "" if position is None else f"_{position}"
         self._key, self._delivery_key = f"venice_submission{suffix}", f"venice_delivery{suffix}"
+        self._reuse_key = f"venice_reuse{suffix}"
 
     def read(self) -> Entry | None:
         """Return the entry that an earlier try, or this one, has left."""
@@ -210,11 +214,28 @@ class Ledger:
         task was running or ``retries`` was lowered. Then it is known whether some task of the run was cleared; it was
         this one if it has all of its retries ahead again.
         """
-        if self._max_tries != entry.max_tries:
+        return self._cleared_since(entry.max_tries, entry.clear_number)
+
+    def _cleared_since(self, max_tries: int, clear_number: int | None) -> Literal["yes", "no", "unknown"]:
+        if self._max_tries != max_tries:
             return "yes"
-        if self._clear_number == entry.clear_number:
+        if self._clear_number == clear_number:
             return "no"
         return "yes" if self._has_all_retries else "unknown"
+
+    def note_reuse(self) -> None:
+        """Remember that a clip that was there is the result; a clear from here on may ask for another one."""
+        self._store.set(self._reuse_key, {"max_tries": self._max_tries, "clear_number": self._clear_number})
+
+    def note_another_wanted(self) -> None:
+        """Remember that a person has asked for another clip than the one that is there, until it is bought."""
+        # No number of tries: whatever try it is, the task was cleared since.
+        self._store.set(self._reuse_key, {"max_tries": -1, "clear_number": None})
+
+    def is_another_wanted(self) -> bool:
+        """Whether a person has cleared the task since a clip that was there was its result."""
+        noted = self._store.get(self._reuse_key)
+        return noted is not None and self._cleared_since(noted["max_tries"], noted["clear_number"]) == "yes"
 
     def delivery(self, job: VideoJob) -> Mapping[str, Any] | None:
         """Return the file that an earlier try has stored of ``job``, or was about to."""

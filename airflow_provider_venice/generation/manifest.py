@@ -18,11 +18,16 @@ from airflow_provider_venice.exceptions import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_venice.generation.arguments import Existing
     from airflow_provider_venice.storage.reservations import Owner
 
 
 def describe_delivery(
-    context: Context, job: VideoJob, video: Mapping[str, Any], stored_at: str | None = None
+    context: Context,
+    job: VideoJob,
+    video: Mapping[str, Any],
+    stored_at: str | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Return the record of a stored clip, as plain JSON.
@@ -31,8 +36,10 @@ def describe_delivery(
     :param job: the job, as the last poll saw it.
     :param video: ``path``, ``size``, ``sha256`` and ``metadata`` of the file.
     :param stored_at: when it was stored, as ISO 8601 text; now if ``None``.
+    :param identity: ``fingerprint`` and ``media`` of the request that was sent, where they are known.
     """
-    return {"status": "stored", **video, **_origin(context, job), "stored_at": stored_at or _iso(time.time())}
+    origin = {**_origin(context, job), **(identity or {})}
+    return {"status": "stored", **video, **origin, "stored_at": stored_at or _iso(time.time())}
 
 
 def describe_failure(context: Context, job: VideoJob, error: VideoGenerationError) -> dict[str, Any]:
@@ -55,41 +62,63 @@ def describe_failure(context: Context, job: VideoJob, error: VideoGenerationErro
     }
 
 
-def check_manifest(output_path: Any, owner: Owner, *, overwrite: bool) -> None:
+def read_manifest(output_path: Any) -> tuple[str, Mapping[str, Any] | None] | None:
     """
-    Refuse a clip whose manifest could not be written, before the clip is bought.
+    Return where the manifest of a clip is, and what it says: ``None`` where it is no manifest.
 
-    :param output_path: where the clip is to be stored.
-    :param owner: who is going to write the manifest.
-    :param overwrite: whether a file of its name that somebody else has made may be replaced.
-    :raises VeniceRequestError: when such a file exists, or none can be made under its name.
+    :param output_path: where the clip is, or would be.
+    :return: ``None`` where there is no file of that name.
     """
     from airflow_provider_venice import storage
 
     path = _manifest_path(output_path)
     # A manifest is a few kilobytes; of what is larger, the part is no JSON.
     written = storage.read_file(path, 1 << 20)
-    if written is not None and not overwrite and not _is_by(owner, written):
+    if written is None:
+        return None
+    try:
+        record = json.loads(written)
+        named = (record[name] for name in ("status", "model", "queue_id", "dag_id", "run_id", "task_id"))
+        return path, record if all(isinstance(name, str) for name in named) else None
+    except (ValueError, TypeError, KeyError):
+        return path, None
+
+
+def check_manifest(output_path: Any, owner: Owner, *, existing: Existing) -> None:
+    """
+    Refuse a clip whose manifest could not be written, before the clip is bought.
+
+    :param output_path: where the clip is to be stored.
+    :param owner: who is going to write the manifest.
+    :param existing: what becomes of a file of its name that somebody else has made. With ``reuse``, a manifest without
+        its clip, or of a job that has failed, is replaced, and no other file.
+    :raises VeniceRequestError: when such a file must stay, or none can be made under its name.
+    """
+    found = read_manifest(output_path)
+    if found is None or existing == "replace":
+        return
+    path, record = found
+    if record is None or not (existing == "reuse" or _is_by(owner, record)):
         raise VeniceRequestError(
             f"{path!r} exists already, and is not the manifest of an earlier try of this task; remove it, give another "
-            "output_path, or overwrite=True to replace it",
+            "output_path, or existing='replace' to replace it",
             fields={"manifest": "exists"},
         )
 
 
-def write_manifest(output_path: Any, record: Mapping[str, Any], owner: Owner, *, overwrite: bool) -> str:
+def write_manifest(output_path: Any, record: Mapping[str, Any], owner: Owner, *, existing: Existing) -> str:
     """
     Write a record beside the clip, as ``<output_path>.json``, and return where it is.
 
     :param output_path: where the clip is stored, or would be.
     :param record: what to write.
     :param owner: who writes it.
-    :param overwrite: whether a file of its name that somebody else has made may be replaced.
-    :raises VeniceRequestError: when such a file exists, or none can be made under its name.
+    :param existing: what becomes of a file of its name that somebody else has made.
+    :raises VeniceRequestError: when such a file must stay, or none can be made under its name.
     """
     from airflow_provider_venice import storage
 
-    check_manifest(output_path, owner, overwrite=overwrite)
+    check_manifest(output_path, owner, existing=existing)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     return storage.store_text(_manifest_path(output_path), text)
 
@@ -115,15 +144,11 @@ def _manifest_path(output_path: Any) -> str:
     return f"{output_path}.json"
 
 
-def _is_by(owner: Owner, written: bytes) -> bool:
-    """Whether a file is a manifest that a try of the task instance ``owner`` has written."""
-    try:
-        record = json.loads(written)
-        writer = tuple(record[name] for name in ("dag_id", "run_id", "task_id"))
-        map_index = -1 if record["map_index"] is None else record["map_index"]
-    except (ValueError, TypeError, KeyError):
-        return False
-    return (*writer, map_index) == (owner.dag_id, owner.run_id, owner.task_id, owner.map_index)
+def _is_by(owner: Owner, record: Mapping[str, Any]) -> bool:
+    """Whether a try of the task instance ``owner`` has written a manifest."""
+    map_index = -1 if record.get("map_index") is None else record["map_index"]
+    writer = (*(record[name] for name in ("dag_id", "run_id", "task_id")), map_index)
+    return writer == (owner.dag_id, owner.run_id, owner.task_id, owner.map_index)
 
 
 def _origin(context: Context, job: VideoJob) -> dict[str, Any]:

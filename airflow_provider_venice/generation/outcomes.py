@@ -32,6 +32,7 @@ def describe_outcome(
     reasons: Mapping[str, Any] | None = None,
     venice_conn_id: str | None = None,
     usage_history: Mapping[str, Any] | None = None,
+    is_reused: bool = False,
 ) -> dict[str, Any]:
     """
     Return the entry of a clip, as plain JSON: what has become of it so far.
@@ -49,6 +50,7 @@ def describe_outcome(
     :param reasons: what Venice has said of the failure to an earlier try, see :func:`describe_reasons`.
     :param venice_conn_id: the connection of a submission in doubt, for whoever asks its account's usage history.
     :param usage_history: what the account's usage history says of a doubt, where it was asked.
+    :param is_reused: whether it was there already: then its ``estimated_cost`` is 0, and that of its job stays.
     """
     if job is not None:
         request, labels = job.request or request, job.labels or labels
@@ -62,7 +64,8 @@ def describe_outcome(
         "error": None if error is None else str(error),
     }
     if stored is not None:
-        return {**entry, **stored.to_dict(), "stored_at": stored_at}
+        reused = {"estimated_cost": 0.0, "reused": True} if is_reused else {}
+        return {**entry, **stored.to_dict(), "stored_at": stored_at, **reused}
     if usage_history is not None:
         entry["usage_history"] = dict(usage_history)
     if isinstance(error, VeniceAmbiguousSubmission):

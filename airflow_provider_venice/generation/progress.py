@@ -24,6 +24,7 @@ class Progress:
     :param paid: positions of the clips that a trigger has waited for.
     :param stored: by position, as text: when its job was found completed and when its file was stored.
     :param failed: by position, as text: the ``job`` and its ``failure``, as the trigger's event has them.
+    :param reused: by position, as text: the SHA-256 of the clip that was there and is reused.
     :param download_wait: since when, and until when, a download may wait for the rate limit, in epoch seconds.
     :param checked: positions of the clips about whose doubt the usage history was asked.
     """
@@ -33,6 +34,7 @@ class Progress:
     paid: list[int] = field(default_factory=list)
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reused: dict[str, str] = field(default_factory=dict)
     download_wait: list[float] | None = None
     checked: list[int] = field(default_factory=list)
 

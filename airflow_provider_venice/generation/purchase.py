@@ -3,9 +3,10 @@ Buying the clips of a run that are missing.
 
 In this order, so that what can be refused is refused before anything is paid:
 
-1. ``_check``: fields, constraints, media and targets of all requests, then their prices, then the budget.
-2. ``_reserve``: the targets of all, or of none.
-3. ``_buy``: one clip after the other, each as :mod:`~airflow_provider_venice.generation.submission` does it. Where the
+1. ``reuse_existing``: what is there already, of the same request, is not bought where the task reuses it.
+2. ``_check``: fields, constraints, media and targets of all requests, then their prices, then the budget.
+3. ``_reserve``: the targets of all, or of none.
+4. ``_buy``: one clip after the other, each as :mod:`~airflow_provider_venice.generation.submission` does it. Where the
    rate limit asks for a wait, the task is deferred, and begins again at 1 with those that are still missing.
 
 The first failure that would meet the others as well, or that leaves a doubt, ends it.
@@ -36,6 +37,7 @@ from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.reports import MOST_NAMED, Reports
 from airflow_provider_venice.generation.request_errors import RequestErrors, first_line, is_of_one_request
+from airflow_provider_venice.generation.reuse import reuse_existing
 from airflow_provider_venice.generation.submission import NotNoted
 from airflow_provider_venice.hooks.task_store import stop_if_replaced
 
@@ -102,12 +104,13 @@ class Purchase:
             self.stop(missing)
             return
         try:
-            self._check(missing)
+            missing = self._check(missing)
             self._reserve(missing)
         except VeniceError as error:
             # What stands in its way may be what another try has stored, which has replaced this one.
             stop_if_replaced(self._context["ti"])
-            if not any(clip.job for clip in self._clips):
+            missing = [clip for clip in missing if clip.is_missing]
+            if not any(clip.job and not clip.is_reused for clip in self._clips):
                 self._reports.show_refusal(missing, error)
                 raise
             self._log.error("%s", error)
@@ -128,10 +131,16 @@ class Purchase:
             self._reports.push()
         self.release([clip for clip in missing if clip.job is None and not clip.is_doubtful])
 
-    def _check(self, clips: Sequence[Clip]) -> None:
-        """Check and price all requests before the first is bought; sets the ``cost`` of each clip that has one."""
+    def _check(self, clips: Sequence[Clip]) -> list[Clip]:
+        """
+        Reuse what is there; check and price all other requests before the first is bought, and return their clips.
+
+        Sets the ``cost`` of each that has one.
+        """
         require_admin_connection(self._options, self._hook)
         problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
+        reuse_existing(clips, self._hook, self._progress, problems, self._log)
+        clips = [clip for clip in clips if clip.is_missing]
         check_requests(clips, self._options, self._hook, problems, self._log)
         places = [clip.submission.position for clip in clips]
         valid = {
@@ -145,6 +154,7 @@ class Purchase:
             quote = quotes.get(clip.submission.position)
             clip.cost = None if quote is None else quote.estimated_cost
         problems.raise_all(self._check_budget(quotes))
+        return clips
 
     def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
         """Return what the budget has against the prices."""
@@ -169,7 +179,8 @@ class Purchase:
         try:
             for clip in clips:
                 with problems.about(clip.submission.position):
-                    self._options.delivery.reserve(clip.target, clip.owner)
+                    assert clip.submission.delivery is not None
+                    clip.submission.delivery.reserve(clip.target, clip.owner)
             problems.raise_all()
         except Exception:
             self.release(clips)

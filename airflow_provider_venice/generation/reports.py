@@ -78,7 +78,7 @@ class Reports:
         entries = {entry["queue_id"]: entry for entry in self._pushed}
         for clip in self._clips:
             if clip.job is not None:
-                entries[clip.job.queue_id] = job_entry(clip.job, clip.stored, clip.noted)
+                entries[clip.job.queue_id] = job_entry(clip.job, clip.stored, clip.noted, is_reused=clip.is_reused)
         jobs = list(entries.values())
         if jobs:
             self._context["ti"].xcom_push(key=JOB_KEY, value=jobs if self._is_list else jobs[0])

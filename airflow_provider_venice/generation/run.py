@@ -7,7 +7,7 @@ In this order:
    read; where others still run, the task leaves them to the triggerer again.
 2. ``_take_up``: what earlier tries have bought is read, and shown as an XCom. A doubt is reported at once.
 3. ``_store``: finished clips become files, then the XCom says so, then they may be deleted at Venice.
-4. ``Purchase.buy_missing``: check, price, reserve the targets, and submit one by one.
+4. ``Purchase.buy_missing``: reuse what is there; check, price, reserve the targets, and submit one by one.
 5. ``_await_rest``: leave the others to the triggerer; the task comes back with what it has found, at 1.
 6. ``Doubts.settle``: where the connection names an admin connection, ask the usage history about what is in doubt.
    With its answers the run begins again at 1.
@@ -214,7 +214,8 @@ class GenerationRun:
             return
         clip.job = dataclasses.replace(clip.job, status="completed", completed_at=stored["completed_at"])
         clip.stored = StoredVideo.of(clip.noted)
-        clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"])
+        identity = clip.submission.identity_of(clip.job)
+        clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"], identity)
 
     def _receive(self, event: Mapping[str, Any]) -> None:
         """Take in and store what the trigger has found; come back for the jobs that still run."""
@@ -348,13 +349,14 @@ class GenerationRun:
                 self._options.delivery.clean_up(self._hook, clip.job, self._log)
 
     def _store_one(self, clip: Clip) -> None:
-        delivery, job = self._options.delivery, clip.job
+        delivery, job = clip.submission.delivery, clip.job
         assert delivery is not None
         assert job is not None
         try:
             with log_recovery_hint(job, self._log, self._next_try):
                 clip.stored = self._fetch(clip, job)
-            clip.record = delivery.record(self._context, job, clip.stored, clip.owner, self._log)
+            identity = clip.submission.identity_of(job)
+            clip.record = delivery.record(self._context, job, clip.stored, clip.target, clip.owner, self._log, identity)
             # Invariant: a clip whose manifest could not be written does not count as done, so that a retry writes it.
             self._progress.note_stored(clip.position, job, clip.record["stored_at"])
         except Exception as error:
@@ -364,7 +366,7 @@ class GenerationRun:
 
     def _fetch(self, clip: Clip, job: VideoJob) -> StoredVideo:
         """Store a clip; where the rate limit asks for a longer wait, leave that to the triggerer and come back."""
-        delivery, options = self._options.delivery, self._options
+        delivery, options = clip.submission.delivery, self._options
         assert delivery is not None
         patience = DownloadWait.of(deferrable=options.deferrable, timeout=options.timeout)
         try:
@@ -395,8 +397,8 @@ class GenerationRun:
         clip.error = error
         if isinstance(error, VideoGenerationError) and clip.job is not None:
             consequence = clip.submission.failed(clip.job, error)
-            if self._options.delivery is not None:
-                self._options.delivery.record_failure(
+            if clip.submission.delivery is not None:
+                clip.submission.delivery.record_failure(
                     self._context, clip.target, clip.job, clip.owner, error, self._log
                 )
             error.args = (f"{str(error).rstrip('.')}{consequence}",)

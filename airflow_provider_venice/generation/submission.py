@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.api.billing import ChargeFinding
+    from airflow_provider_venice.generation.delivery import Delivery
     from airflow_provider_venice.hooks.venice import VeniceHook
 
 
@@ -119,6 +120,36 @@ class Submission:
         """
         return self._options.read_request(self._given)
 
+    @cached_property
+    def delivery(self) -> Delivery | None:
+        """
+        What becomes of the clip: one for which a person has cleared the task replaces the one that is there.
+
+        To be asked for once the clip is taken up; ``None`` where the task stores none.
+        """
+        delivery = self._options.delivery
+        if delivery is not None and delivery.is_reused_unless_cleared(self._options.on_clear):
+            return dataclasses.replace(delivery, existing="replace") if self.ledger.is_another_wanted() else delivery
+        return delivery
+
+    def note_reuse(self) -> None:
+        """Remember that a clip that was there is the result, where a clear would ask for another one."""
+        delivery = self._options.delivery
+        if delivery is not None and delivery.is_reused_unless_cleared(self._options.on_clear):
+            self.ledger.note_reuse()
+
+    def identity_of(self, job: VideoJob) -> dict[str, Any]:
+        """
+        Return what says of which request a job is: ``fingerprint`` and ``media``, as a manifest has them.
+
+        :param job: the job; nothing is known of one that this clip's last submission has not brought.
+        """
+        past = self.entry
+        if past is None or past.job is None or past.job["queue_id"] != job.queue_id:
+            return {}
+        media = {} if past.media is None else {"media": dict(past.media)}
+        return {"fingerprint": past.fingerprint, **media}
+
     def charged(self, price: Decimal) -> Decimal:
         """
         Return the US dollars that earlier submissions of this clip have cost.
@@ -186,8 +217,13 @@ class Submission:
         send = self._hook.prepare(request)
         described = request.describe()
         previous = self.entry
+        keeps_media = self._options.delivery is not None and self._options.delivery.manifest
         intent = self.ledger.new_entry(
-            fingerprint(request), request.model, previous, cost=None if cost is None else str(cost)
+            fingerprint(request),
+            request.model,
+            previous,
+            cost=None if cost is None else str(cost),
+            media=send.media_digests if keeps_media else None,
         )
         # Invariant: no submission leaves without a stored intent. A crash right after this line leaves an intent that
         # was never sent: a doubt that a person has to check, and no money lost.
@@ -295,6 +331,10 @@ class Submission:
         if past.failure is None:
             if cleared and resubmit:
                 self._log.warning("The task was cleared: another clip is bought beside %s, bought %s", job, past.price)
+                if self._options.delivery is not None and self._options.delivery.existing == "reuse":
+                    # Invariant: whoever asks for another clip is not given the old one. A crash right here leaves the
+                    # entry of the old one, and the next try asks anew.
+                    self.ledger.note_another_wanted()
             return not (cleared and resubmit)
         if not cleared and not past.costs_nothing:
             raise VeniceError(f"{past.failure.rstrip('.')}{self._consequence()}")

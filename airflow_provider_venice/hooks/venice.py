@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import BaseHook, get_hook_lineage_colle
 from airflow_provider_venice import storage
 from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.api import calls, constraints, media
+from airflow_provider_venice.api.media_digests import media_digests
 from airflow_provider_venice.api.model import GeneratedImage, VideoJob, VideoModel, VideoQuote
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import Confirmation, PollSchedule, refuses_key
@@ -25,8 +26,9 @@ from airflow_provider_venice.api.spending import Period, Spending, describe_key
 from airflow_provider_venice.exceptions import VeniceAmbiguousSubmission, VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks import form, private_links
 from airflow_provider_venice.hooks.connections import async_transport, reading_again
-from airflow_provider_venice.hooks.failures import FinalAmbiguousSubmission, log_recovery_hint
+from airflow_provider_venice.hooks.failures import log_recovery_hint
 from airflow_provider_venice.hooks.media_roots import read_media
+from airflow_provider_venice.hooks.prepared import PreparedSubmission
 from airflow_provider_venice.transport.settings import Settings, decode_extra
 
 if TYPE_CHECKING:
@@ -170,9 +172,9 @@ class VeniceHook(BaseHook):
             self.log.warning("The price is not known: %s", error)
             return None
 
-    def prepare(self, request: RequestLike = None, **fields: Any) -> Callable[[float | None], VideoJob]:
+    def prepare(self, request: RequestLike = None, **fields: Any) -> PreparedSubmission:
         """
-        Do everything that a submission needs but the submission itself, which the result then makes.
+        Do everything that a submission needs but the submission itself, which the result makes when it is called.
 
         What goes wrong here has sent nothing; what goes wrong there may have. The result takes the
         longest wait for the rate limit in seconds, ``None`` for the connection's setting. After the answer
@@ -187,28 +189,17 @@ class VeniceHook(BaseHook):
                 "Airflow has no Fernet key; set [core] fernet_key"
             )
         call = calls.queue(media.resolve_media(wanted.to_body(), read_media))
-        transport = self.get_conn()
-        return lambda max_wait: self._submit(transport, call, wanted.model, max_wait)
+        return PreparedSubmission(self.get_conn(), call, wanted.model)
 
-    def _submit(
-        self, transport: BlockingTransport, call: calls.Call[VideoJob], model: str, max_wait: float | None
-    ) -> VideoJob:
-        sent_at = time.time()
-        try:
-            # Charged when it answers. The caller notes the job before anything else is done that could fail; a
-            # crash before that note leaves the caller's intent, and doubt.
-            return transport.send(call, max_wait=max_wait)
-        except VeniceError as error:
-            if error.may_have_acted:
-                raise FinalAmbiguousSubmission(
-                    f"the submission to model {model!r} of {time.strftime('%F %T', time.gmtime(sent_at))} UTC "
-                    f"may have been accepted and charged, but no job id came back ({error}). It is not sent again by "
-                    "itself. Look at the usage page of the Venice account for a charge at that time; if there is "
-                    "none, run it again",
-                    model=model,
-                    sent_at=sent_at,
-                ) from error
-            raise
+    def media_digests(self, request: RequestLike = None, **fields: Any) -> dict[str, str]:
+        """
+        Return digests of what the media of a request hold now, by the names of their fields; see :doc:`/storage`.
+
+        Reads the files that the request names, and needs no connection.
+
+        :raises VeniceRequestError: when the request, or a file in it, is not valid.
+        """
+        return media_digests(media.resolve_media(VideoRequest.of(request, **fields).to_body(), read_media))
 
     def announce(self, job: VideoJob, name: str = "") -> None:
         """

@@ -286,7 +286,10 @@ class VeniceDownloadVideoOperator(VeniceOperator):
     :param job: the job that a queue task or a sensor returned. (templated)
     :param output_path: a local path or any ``ObjectStoragePath`` or its URL, such as
         ``s3://aws_default@bucket/clip.mp4``. (templated)
-    :param overwrite: whether a file that is already there may be replaced.
+    :param existing: what becomes of a file that is already there: ``fail`` (the default), ``replace``, or ``reuse``
+        where its manifest says that it is the clip of this very job: then nothing is downloaded. ``reuse`` implies
+        ``manifest``.
+    :param overwrite: the older form: ``True`` is ``existing="replace"``, ``False`` is ``existing="fail"``.
     :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
     :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
         what it cost, when, which file came of it, and which task did it.
@@ -304,7 +307,8 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         *,
         job: Any,
         output_path: Any,
-        overwrite: bool = False,
+        existing: arguments.Existing | None = None,
+        overwrite: bool | None = None,
         delete_media: bool = False,
         manifest: bool = False,
         deferrable: bool | None = None,
@@ -315,18 +319,16 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         deferrable = arguments.default_deferrable() if deferrable is None else deferrable
         self.job = job
         self.output_path = output_path
-        self.overwrite = overwrite
         self.delete_media = delete_media
-        self.manifest = manifest
         self.deferrable = deferrable
         with arguments.checked(self.task_id):
             self.timeout = seconds("timeout", timeout)
             arguments.check_seconds("timeout", self.timeout)
             arguments.check_job(job, many=False)
             arguments.check_path(output_path)
-            arguments.check_flags(
-                overwrite=overwrite, delete_media=delete_media, manifest=manifest, deferrable=deferrable
-            )
+            self.existing = arguments.chosen_existing(existing, overwrite)
+            self.manifest = manifest or self.existing == "reuse"
+            arguments.check_flags(delete_media=delete_media, manifest=manifest, deferrable=deferrable)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Download, and delete if asked to."""
@@ -355,7 +357,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
         from airflow_provider_venice.generation.deferral import defer_for_download
         from airflow_provider_venice.hooks.failures import final_failures
 
-        delivery = Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
+        delivery = Delivery(self.output_path, self.existing, self.delete_media, self.manifest)
         patience = DownloadWait.of(deferrable=self.deferrable, timeout=self.timeout)
 
         def wait_for_rate_limit(error: VeniceRateLimitError) -> None:
@@ -398,7 +400,10 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
         ``s3://aws_default@bucket/clip.mp4``. For a list of requests a list of as many paths, or one with
         ``{index}`` in it, or ``{index:04}``: the request's place in the list, from 0; without a list
         the map index. It is reserved before anything is bought: no two tasks buy for one path. (templated)
-    :param overwrite: whether a file that is already there may be replaced.
+    :param existing: what becomes of a file that is already there: ``fail`` (the default), ``replace``, or ``reuse``
+        where its manifest says that it is a clip of this very request: then nothing is bought. ``reuse`` implies
+        ``manifest``.
+    :param overwrite: the older form: ``True`` is ``existing="replace"``, ``False`` is ``existing="fail"``.
     :param delete_media: whether to delete the clip at Venice once the file is stored and checked.
     :param manifest: whether to write a record of the clip, ``<output_path>.json``: what was asked for,
         what it cost, when, which file came of it, and which task did it.
@@ -412,23 +417,24 @@ class VeniceGenerateVideoOperator(VideoQueueingOperator):
         self,
         *,
         output_path: Any,
-        overwrite: bool = False,
+        existing: arguments.Existing | None = None,
+        overwrite: bool | None = None,
         delete_media: bool = False,
         manifest: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.output_path = output_path
-        self.overwrite = overwrite
         self.delete_media = delete_media
-        self.manifest = manifest
         with arguments.checked(self.task_id):
             arguments.check_path(output_path)
+            self.existing = arguments.chosen_existing(existing, overwrite)
+            self.manifest = manifest or self.existing == "reuse"
             if self.is_batch and isinstance(self.request, (list, tuple)) and arguments.is_literal(output_path):
                 self.delivery.targets(len(self.request), is_list=True, map_index=None)
-            arguments.check_flags(overwrite=overwrite, delete_media=delete_media, manifest=manifest)
+            arguments.check_flags(delete_media=delete_media, manifest=manifest)
 
     @property
     def delivery(self) -> Delivery:
         """What becomes of the finished clips."""
-        return Delivery(self.output_path, self.overwrite, self.delete_media, self.manifest)
+        return Delivery(self.output_path, self.existing, self.delete_media, self.manifest)

@@ -33,6 +33,7 @@ def card(clip: Clip, usual: Mapping[str, float]) -> dict[str, Any]:
         "labels": clip.entry.get("labels") or clip.job.get("labels") or {},
         "cost": clip.cost,
         "is_refunded": clip.is_refunded,
+        "is_reused": clip.is_reused,
         "time": clip.time,
         "queued_at": clip.queued_at,
         "detected_at": clip.detected_at,

@@ -55,9 +55,7 @@ class Clip:
     def __init__(self, places: Sequence[Place]) -> None:
         self.places = places
         #: The entry of the task that has come furthest with it.
-        self.last = max(
-            places, key=lambda place: (_RANK.get(place.entry.get("status", ""), 0), place.record.written_at)
-        )
+        self.last = max(places, key=lambda place: (_rank(place), not place.is_reused, place.record.written_at))
         #: The entry of the task that has bought it, as far as that is known.
         self.first = next((place for place in places if place.record.part == "buys"), places[0])
         self.entry = self.last.entry
@@ -66,7 +64,7 @@ class Clip:
         self.state = self._state()
         self.queued_at = _number(self.job.get("queued_at"))
         #: Epoch seconds by which clips are sorted; they do not change as the clip goes on.
-        self.time = self.queued_at or min(place.record.written_at for place in places)
+        self.time = (None if self.is_reused else self.queued_at) or min(place.record.written_at for place in places)
 
     @property
     def id(self) -> str:
@@ -90,14 +88,23 @@ class Clip:
 
     @property
     def cost(self) -> float | None:
-        """US dollars, where they are known."""
-        cost = _number(self._any("estimated_cost"))
-        return _number(self._any("estimated_cost", of_job=True)) if cost is None else cost
+        """US dollars, where they are known; none for a clip that was reused."""
+        if self.is_reused:
+            return 0.0
+        # That of a task which reuses what another one of the run has bought is 0.
+        bought = [place.entry.get("estimated_cost") for place in (self.last, *self.places) if not place.is_reused]
+        cost = _number(next((cost for cost in bought if cost is not None), None))
+        return _number(self.job.get("estimated_cost")) if cost is None else cost
 
     @property
     def is_bought(self) -> bool:
         """Whether Venice has accepted it."""
         return self.queue_id is not None
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether it was there before the run, and the run has paid nothing for it."""
+        return all(place.is_reused for place in self.places)
 
     @property
     def is_refunded(self) -> bool | None:

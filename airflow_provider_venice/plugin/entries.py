@@ -75,3 +75,8 @@ class Place(NamedTuple):
         _, _, task_id, map_index = self.record.key
         mapped = f"[{map_index}]" if map_index >= 0 else ""
         return f"{task_id}{mapped}{'' if self.number is None else f' #{self.number}'}"
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether the task has found the clip there, and paid nothing."""
+        return self.entry.get("reused") is True

@@ -16,6 +16,7 @@ from airflow_provider_venice.storage.video import (
     check_target,
     existing_video,
     remove_leftovers,
+    size_of,
     store_video,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "read_file",
     "read_media",
     "remove_leftovers",
+    "size_of",
     "store_text",
     "store_video",
 ]

@@ -75,6 +75,13 @@ def name_file_in_errors(path: object, hint: str = "") -> Iterator[None]:
         raise OSError(error.errno, f"{error.strerror}{hint}", error.filename or str(path)) from error
 
 
-def file_exists(place: object) -> VeniceRequestError:
+class TargetExists(VeniceRequestError):
+    """There is a file under a target's name, and it must not be replaced."""
+
+
+def file_exists(place: object) -> TargetExists:
     """Return the error for a target that exists and must not be replaced."""
-    return VeniceRequestError(f"{str(place)!r} exists already; give another path, or overwrite=True to replace it")
+    return TargetExists(
+        f"{str(place)!r} exists already; give another path, or replace it: existing='replace', or overwrite=True of "
+        "VeniceHook"
+    )

@@ -143,6 +143,21 @@ def reserve(target: object, owner: Owner, *, overwrite: bool) -> None:
         _refuse_existing(place, owner, overwrite=overwrite)
 
 
+def check_unreserved(target: object, owner: Owner) -> None:
+    """
+    Refuse a target under which another owner is about to store a clip; nothing is reserved.
+
+    :param target: as it is given to :func:`reserve`.
+    :param owner: who wants to use what is there.
+    :raises VideoTargetReserved: which heals: the clip may be there later.
+    """
+    place = resolve_path(target)
+    with map_storage_errors(place):
+        records = _Chain(place).records()
+    if records and records[-1][1].is_exclusive and records[-1][1].owner != owner:
+        raise _reserved(place, *records[-1], can_heal=True)
+
+
 def _refuse_existing(place: LocalTarget | ObjectTarget, owner: Owner, *, overwrite: bool) -> None:
     if place.size() is not None and not overwrite:
         release(place.path, owner)
@@ -201,7 +216,7 @@ class _Chain:
 
     def current(self) -> _Record | None:
         """Return the record that counts."""
-        records = self._load()
+        records = self.records()
         return records[-1][1] if records else None
 
     def hold(self, mine: _Record) -> None:
@@ -211,14 +226,15 @@ class _Chain:
         :raises VideoTargetReserved: when another owner has the name and does not have to yield.
         """
         for _ in range(_ROUNDS):
-            records = self._load()
+            records = self.records()
             if not records:
                 if self.head.create(mine.to_bytes()):
                     return
             else:
                 file, held = records[-1]
                 if not held.yields_to(mine.owner):
-                    raise _reserved(self.place, file, held, mine)
+                    is_same_run = mine.owner.is_same_run(held.owner)
+                    raise _reserved(self.place, file, held, can_heal=mine.overwrite and not is_same_run)
                 if held.is_exclusive or self._supersede(held, mine):
                     self._shorten(mine, records)
                     return
@@ -232,7 +248,7 @@ class _Chain:
             # Once it is renewed, nobody can supersede it while it is removed.
             self.hold(_Record.make(record.owner, overwrite=record.overwrite))
         # The first one first: without it, the others are not read.
-        for file, _ in self._load():
+        for file, _ in self.records():
             file.remove()
 
     def _supersede(self, held: _Record, mine: _Record) -> bool:
@@ -257,7 +273,8 @@ class _Chain:
     def _successor(self, record: _Record) -> LocalRecord | ObjectRecord:
         return record_beside(self.place, f"-{record.token}")
 
-    def _load(self) -> list[tuple[LocalRecord | ObjectRecord, _Record]]:
+    def records(self) -> list[tuple[LocalRecord | ObjectRecord, _Record]]:
+        """Return all records, each with its file; the last one counts."""
         records: list[tuple[LocalRecord | ObjectRecord, _Record]] = []
         file = self.head
         while (record := _load_record(file)) is not None:
@@ -280,9 +297,8 @@ def _load_record(file: LocalRecord | ObjectRecord) -> _Record | None:
 
 
 def _reserved(
-    place: LocalTarget | ObjectTarget, file: LocalRecord | ObjectRecord, held: _Record, mine: _Record
+    place: LocalTarget | ObjectTarget, file: LocalRecord | ObjectRecord, held: _Record, *, can_heal: bool
 ) -> VideoTargetReserved:
-    is_same_run = mine.owner.is_same_run(held.owner)
     since = datetime.fromtimestamp(held.reserved_at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     if held.stored:
         happened = f"was stored by {held.owner}, of this run, at {since}; two clips cannot have one name"
@@ -294,5 +310,5 @@ def _reserved(
         f"{str(place)!r} {happened}. Give each clip its own path, e.g. with {{{{ ti.map_index }}}}; {gone}, "
         f"delete {str(file)!r}",
         owner=held.owner,
-        can_heal=mine.overwrite and not is_same_run,
+        can_heal=can_heal,
     )

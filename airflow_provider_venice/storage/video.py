@@ -151,10 +151,22 @@ def _writer_digest(place: LocalTarget | ObjectTarget, writer: str | None) -> str
     return "" if writer is None else hashlib.sha256(f"{writer}\n{place.location}".encode()).hexdigest()[:8]
 
 
-def existing_video(target: object) -> StoredVideo | None:
+def size_of(target: object) -> int | None:
+    """
+    Return the bytes of the file at ``target``, ``None`` where there is nothing.
+
+    :raises VeniceRequestError: when it is no file, or cannot be read.
+    """
+    place = resolve_path(target)
+    with map_storage_errors(place):
+        return place.size()
+
+
+def existing_video(target: object, sha256: str | None = None) -> StoredVideo | None:
     """
     Return the whole video that is stored at ``target``, ``None`` where there is nothing.
 
+    :param sha256: its digest, where the caller has read it before: then only its boxes are read.
     :raises VeniceRequestError: when something else is there.
     """
     place = resolve_path(target)
@@ -166,11 +178,9 @@ def existing_video(target: object) -> StoredVideo | None:
             try:
                 metadata = read_metadata(file, expected_size=size)
             except VideoDownloadError as error:
-                raise VeniceRequestError(
-                    f"{str(place)!r} is not a whole video ({error}); remove it, or give overwrite=True"
-                ) from error
+                raise VeniceRequestError(f"{str(place)!r} is not a whole video ({error}); remove it") from error
             file.seek(0)
             digest = hashlib.sha256()
-            while chunk := file.read(CHUNK):
+            while sha256 is None and (chunk := file.read(CHUNK)):
                 digest.update(chunk)
-    return StoredVideo(place.location, size, digest.hexdigest(), metadata)
+    return StoredVideo(place.location, size, sha256 or digest.hexdigest(), metadata)

@@ -49,6 +49,7 @@ def test_each_file_is_read_without_a_warning() -> None:
         "venice_on_video_asset",
         "venice_one_pace",
         "venice_storyboard",
+        "venice_table_again",
         "venice_text_to_video",
         "venice_video_asset",
     ]
@@ -162,6 +163,29 @@ def test_rows_of_a_batch_fail_alone(run_dag: RunDag, venice_simulator: VeniceSim
         check_clip(clip, seconds=5)
     # The fourth was refused before it was charged.
     assert_paid(venice_simulator, *["0.35"] * 4)
+
+
+def test_a_table_that_is_run_again_costs_what_is_new(
+    run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    from example_dags.venice_table_again import dag
+
+    table = tmp_path / "prompts.csv"
+
+    def write(*prompts: str) -> str:
+        with table.open("w", newline="") as file:
+            csv.writer(file).writerows([["prompt", "seed"], *([prompt, 7] for prompt in prompts)])
+        return str(table)
+
+    assert run_dag(dag, prompts=write("A", "B"), max_cost=0.70)[0] == "success"
+    first = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "videos" / "table").glob("*.mp4")}
+    # One row above them, and less money than the whole table costs.
+    assert run_dag(dag, prompts=write("C", "A", "B"), max_cost=0.35)[0] == "success"
+    clips = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "videos" / "table").glob("*.mp4")}
+    assert len(clips) == 3
+    assert first.items() <= clips.items()
+    assert [job.prompt for job in venice_simulator.jobs] == ["A", "B", "C"]
+    assert_paid(venice_simulator, "0.35", "0.35", "0.35")
 
 
 def test_batch_above_its_budget(run_dag: RunDag, venice_simulator: VeniceSimulator) -> None:

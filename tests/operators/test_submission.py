@@ -490,9 +490,9 @@ def test_a_try_that_was_overtaken_submits_nothing(
     class Task(VeniceGenerateVideoOperator):
         @property
         def delivery(self) -> Delivery:
-            return Overtaken(self.output_path, True, False, False)
+            return Overtaken(self.output_path, "replace", False, False)
 
-    task = Task(task_id="generate", **TEXT, output_path=tmp_path / "clip.mp4", overwrite=True)
+    task = Task(task_id="generate", **TEXT, output_path=tmp_path / "clip.mp4", existing="replace")
     with pytest.raises(ConcurrentTry, match="another try of this task has submitted") as overtaken:
         run_task(task, tries)
     assert overtaken.value.can_heal

@@ -164,6 +164,33 @@ def test_sums_leave_out_what_was_refunded_and_count_what_has_no_price() -> None:
     assert sum(day["clips"] for day in total["by_day"]) == 5
 
 
+def reused(queue_id: str = "q1") -> dict[str, Any]:
+    written = stored(queue_id, reused=True, estimated_cost=0.0)
+    written["job"]["queued_at"] = NOW - 5 * 86400
+    return written
+
+
+def test_a_clip_that_was_reused_is_stored_and_costs_nothing() -> None:
+    clip = only(record(reused()))
+    shown = card(clip, {})
+    assert (shown["state"], shown["cost"], shown["is_reused"]) == ("stored", 0, True)
+    assert (shown["file"]["sha256"], shown["queue_id"]) == ("ab", "q1")
+    assert clip.time == NOW, "of this run, not of the one that has bought it"
+    clips = find_clips([record(reused(), stored("q2")), record(stored("q1"), run_id="before")])
+    total = sums(clips)
+    assert (total["clips"], total["cost"], total["unpriced"]) == (3, 4, 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_clip_that_the_run_itself_has_bought_keeps_its_price(order: int) -> None:
+    bought = record(entry("queued"), task="queue", operator="VeniceQueueVideoOperator", written_at=NOW - 90)
+    made = record(stored(), task="first", written_at=NOW - 60)
+    again = record(reused(), task="second")
+    for records in ([bought, again], [made, again]):
+        clip = only(*records[::order])
+        assert (clip.state, clip.cost, clip.is_reused) == ("stored", 2, False)
+
+
 def test_a_selection() -> None:
     long_ago = stored("q9", request={"prompt": "Dunes at DAWN", "model": "veo"})
     long_ago["job"] = {"queue_id": "q9", "model": "veo", "queued_at": 1795600000.0}  # 2026-11-25

@@ -70,6 +70,13 @@ ROWS = (
         "on_ambiguous is 'retry'; give one of 'fail', 'check', 'resubmit'",
         on_ambiguous="retry",
     ),
+    _parsed("``existing`` is unknown", "existing is 'keep'; give one of 'fail', 'replace', 'reuse'", existing="keep"),
+    _parsed(
+        "``existing`` and its older form contradict each other",
+        "existing is 'reuse', and overwrite=True means existing='replace'; give existing alone",
+        existing="reuse",
+        overwrite=True,
+    ),
     _parsed("``overwrite`` is a text", "overwrite is 'no'; give True or False", overwrite="no"),
     _parsed("``delete_media`` is a text", "delete_media is 'false'; give True or False", delete_media="false"),
     _parsed("``manifest`` is a path", "manifest is '/data/m.json'; give True or False", manifest="/data/m.json"),

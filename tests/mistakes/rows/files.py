@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
+from airflow_provider_venice.api.fingerprint import fingerprint
+from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.storage.reservations import Owner, reserve
 from tests.mistakes.row import AFTER, BEFORE, PARSED, TEXT, Mistake, Scene
@@ -65,7 +69,7 @@ def _dangling_link(scene: Scene) -> object:
 
 def _pipe(scene: Scene) -> object:
     os.mkfifo(scene.folder / "clip.mp4")
-    return scene.generate(overwrite=True)
+    return scene.generate(existing="replace")
 
 
 def _manifest_there(scene: Scene) -> object:
@@ -79,9 +83,38 @@ def _manifest_of_another_run(scene: Scene) -> object:
     return scene.generate(manifest=True)
 
 
+def _reuse(manifest: str | None = None, arguments: Mapping[str, Any] | None = None, **changes: Any) -> Any:
+    """Reuse what is there: bytes that are no video, with a manifest of the task's own request but for the changes."""
+
+    def attempt(scene: Scene) -> object:
+        (scene.folder / "clip.mp4").write_bytes(b"mine")
+        task = scene.generate(existing="reuse", **(arguments or {}))
+        request = task.video_request()
+        record: dict[str, Any] = {
+            **{"status": "stored", "model": request.model, "queue_id": "q1", "size": 4, "sha256": "ab"},
+            **{"dag_id": "clips", "run_id": "monday", "task_id": "make", "request": request.describe()},
+            **{"fingerprint": fingerprint(request), "media": {}, **changes},
+        }
+        if manifest != "":
+            (scene.folder / "clip.mp4.json").write_text(manifest or json.dumps(record))
+        return task
+
+    return attempt
+
+
+def _reuse_of_what_is_being_made(scene: Scene) -> object:
+    reserve(scene.folder / "clip.mp4", Owner("clips", "monday", "make"), overwrite=False)
+    scene.shown[socket.gethostname()] = "worker-1"
+    return scene.generate(existing="reuse")
+
+
+_OTHER = {"model": "wan-2-7-text-to-video", "prompt": "a boat", "duration": "5s", "seed": 7}
+_AWAY = "give another output_path, move the clip away, or set existing='replace'"
+
+
 def _manifest_folder(scene: Scene) -> object:
     (scene.folder / "clip.mp4.json").mkdir()
-    return scene.generate(manifest=True, overwrite=True)
+    return scene.generate(manifest=True, existing="replace")
 
 
 def _manifest_there_at_a_download(scene: Scene) -> object:
@@ -157,7 +190,8 @@ ROWS = (
         "A file of that name is there",
         BEFORE,
         _something_there,
-        "'/data/clip.mp4' exists already; give another path, or overwrite=True to replace it",
+        "'/data/clip.mp4' exists already; give another path, or replace it: existing='replace', or overwrite=True of "
+        "VeniceHook",
     ),
     Mistake(
         "A folder of that name is there",
@@ -305,15 +339,63 @@ ROWS = (
         BEFORE,
         _manifest_there,
         "'/data/clip.mp4.json' exists already, and is not the manifest of an earlier try of this task; "
-        "remove it, give another output_path, or overwrite=True to replace it",
+        "remove it, give another output_path, or existing='replace' to replace it",
     ),
     Mistake(
         "The manifest of another run has the name of the clip's",
         AFTER,
         _manifest_of_another_run,
         "'/data/clip.mp4.json' exists already, and is not the manifest of an earlier try of this task; "
-        "remove it, give another output_path, or overwrite=True to replace it",
+        "remove it, give another output_path, or existing='replace' to replace it",
         bought=1,
+    ),
+    Mistake(
+        "A clip of another request is there, with ``existing='reuse'``",
+        BEFORE,
+        _reuse(request=_OTHER, fingerprint=fingerprint(VideoRequest.of(_OTHER))),
+        "the clip that is there is of another request, as its manifest '/data/clip.mp4.json' says: prompt 'a boat' → "
+        f"'a lighthouse in fog'; seed 7 → not set; {_AWAY}",
+    ),
+    Mistake(
+        "A clip without a manifest is there, with ``existing='reuse'``",
+        BEFORE,
+        _reuse(manifest=""),
+        f"'/data/clip.mp4' exists already, and has no manifest that says of which request it is; {_AWAY}",
+    ),
+    Mistake(
+        "What has the name of the manifest is none, with ``existing='reuse'``",
+        BEFORE,
+        _reuse(manifest="mine"),
+        f"'/data/clip.mp4' exists already, and '/data/clip.mp4.json' is no manifest of a clip; {_AWAY}",
+    ),
+    Mistake(
+        "The manifest is that of a job that has failed, with ``existing='reuse'``",
+        BEFORE,
+        _reuse(status="failed"),
+        "'/data/clip.mp4' exists already, and its manifest '/data/clip.mp4.json' is that of a job that has failed; "
+        f"{_AWAY}",
+    ),
+    Mistake(
+        "The clip that is there was cut, with ``existing='reuse'``",
+        BEFORE,
+        _reuse(),
+        "'/data/clip.mp4' is not a whole video (the file is cut after 4 bytes, within a box header); remove it",
+    ),
+    Mistake(
+        "A manifest of an earlier release does not say enough, with ``existing='reuse'``",
+        BEFORE,
+        _reuse(arguments={"extra_body": {"style": "ink"}}, fingerprint=None),
+        "the manifest '/data/clip.mp4.json' does not say enough to be certain that the clip that is there is of this "
+        f"request; {_AWAY}",
+    ),
+    Mistake(
+        "Another run is making the clip, with ``existing='reuse'``",
+        BEFORE,
+        _reuse_of_what_is_being_made,
+        "'/data/clip.mp4' is reserved by DAG 'clips', run 'monday', task 'make' since <time> UTC, on "
+        "worker-1. Give each clip its own path, e.g. with {{ ti.map_index }}; if that task will never "
+        "run again, delete '/data/.clip.mp4.reserved'",
+        is_retried=True,
     ),
     Mistake(
         "A folder has the name of the manifest",
@@ -327,7 +409,7 @@ ROWS = (
         _manifest_of_a_list,
         "1 of 2 requests is wrong, and none is queued:\n"
         "request[1] \"b\": '/data/1.mp4.json' exists already, and is not the manifest of an earlier try of this task; "
-        "remove it, give another output_path, or overwrite=True to replace it",
+        "remove it, give another output_path, or existing='replace' to replace it",
     ),
     Mistake(
         "A file that is no manifest has the name of the one of a download",
@@ -335,7 +417,7 @@ ROWS = (
         _manifest_there_at_a_download,
         "video job <queue id> (wan-2-7-text-to-video) is stored as '/data/clip.mp4', and only its "
         "manifest could not be written: '/data/clip.mp4.json' exists already, and is not the manifest of "
-        "an earlier try of this task; remove it, give another output_path, or overwrite=True to replace "
+        "an earlier try of this task; remove it, give another output_path, or existing='replace' to replace "
         "it. A retry or a clear of this task writes the manifest, and neither buys nor downloads the "
         "clip again",
         bought=1,
@@ -394,7 +476,8 @@ ROWS = (
         "A file has the name of a download",
         AFTER,
         _download_to_what_exists,
-        "'/data/clip.mp4' exists already; give another path, or overwrite=True to replace it",
+        "'/data/clip.mp4' exists already; give another path, or replace it: existing='replace', or overwrite=True of "
+        "VeniceHook",
         bought=1,
         log=(_COLLECTED_BY_RETRY,),
     ),

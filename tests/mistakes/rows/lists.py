@@ -107,7 +107,7 @@ ROWS = (
         "you mean 'prompt'?). To keep columns of your own with the clip, give the operator "
         "label_fields=('promt',); to leave them out, ignore_fields. What Venice takes beyond the fields of "
         "VideoRequest goes into extra_body; '/data/taken.mp4' exists already; give another path, or "
-        "overwrite=True to replace it\n"
+        "replace it: existing='replace', or overwrite=True of VeniceHook\n"
         "request[2] \"a boat\": model 'wan-2-7-text-to-video' does not accept this request: duration is "
         "'7s'; allowed are 5s, 10s, 15s\n"
         "request[3] \"a boat\": the video request is not valid: seed takes a number, not 'many'; its "

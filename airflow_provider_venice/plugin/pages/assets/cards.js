@@ -21,6 +21,11 @@ export function refundBadge(clip) {
   return null;
 }
 
+/** "Reused", for a clip that was there before its run. */
+export function reusedBadge(clip) {
+  return clip.is_reused ? el("span.badge.reused", { title: "It was there already, of the same request. Nothing was paid." }, "Reused") : null;
+}
+
 /** What may help a clip that was refused. */
 export function suggestions(clip) {
   const rows = [];
@@ -53,7 +58,7 @@ export function createCard(first, { where, onOpen }) {
     const parts = [open];
     if (holder) parts.push(holder.element);
     else parts.push(el("span.glyph", {}, icon("play", 20)), el("span.broken", {}, icon("film", 20), "The film does not load"));
-    parts.push(el("div.corner.corner-start", {}, stateBadge(clip), clip.state === "failed" ? refundBadge(clip) : null));
+    parts.push(el("div.corner.corner-start", {}, stateBadge(clip), clip.state === "failed" ? refundBadge(clip) : reusedBadge(clip)));
     if (clip.duration) parts.push(el("span.corner.corner-end.length", {}, clip.duration));
     media.replaceChildren(...parts);
     media.classList.toggle("is-film", !holder);
@@ -96,7 +101,7 @@ export function createCard(first, { where, onOpen }) {
     if (holder && before.state === "rendering" && clip.state === "rendering" && !isPlayable(clip)) {
       holder.update(clip);
     } else if (sameFilm) {
-      media.querySelector(".corner-start").replaceChildren(stateBadge(clip));
+      media.querySelector(".corner-start").replaceChildren(...[stateBadge(clip), reusedBadge(clip)].filter(Boolean));
     } else {
       removeFilm(media);
       media.classList.remove("has-frame", "is-playing", "is-broken");

@@ -3,7 +3,7 @@ import { el } from "./dom.js";
 import { icon } from "./icons.js";
 import { ago, bytes, clock, exact, fieldName, money, span } from "./format.js";
 import { isPlayable } from "./placeholder.js";
-import { refundBadge, stateBadge, suggestions } from "./cards.js";
+import { refundBadge, reusedBadge, stateBadge, suggestions } from "./cards.js";
 import { copyButton, dagPath, downloadButton, runPath, shellLink, taskPath } from "./shell.js";
 
 /** A value as text; objects as short JSON. */
@@ -60,7 +60,7 @@ export function manifest(clip) {
     model: clip.model,
     request: clip.request,
     labels: clip.labels,
-    cost: { usd: clip.cost, is_refunded: clip.is_refunded },
+    cost: { usd: clip.cost, is_refunded: clip.is_refunded, is_reused: clip.is_reused },
     times: Object.fromEntries(["queued_at", "detected_at", "stored_at"].map((key) => [key, clip[key] ? new Date(clip[key] * 1000).toISOString() : null])),
     file: clip.file,
     error: clip.error,
@@ -95,7 +95,7 @@ export function mainFacts(clip, heading = "h2") {
   const price = money(clip.cost);
   const labels = Object.entries(clip.labels ?? {});
   return el("div.facts", {},
-    el("div.badges", {}, stateBadge(clip), refundBadge(clip), el("time.quiet", { datetime: new Date(clip.time * 1000).toISOString(), title: exact(clip.time) }, ago(clip.time))),
+    el("div.badges", {}, stateBadge(clip), refundBadge(clip), reusedBadge(clip), el("time.quiet", { datetime: new Date(clip.time * 1000).toISOString(), title: exact(clip.time) }, ago(clip.time))),
     el(`${heading}.title`, {}, clip.prompt ?? "No prompt"),
     notice(clip),
     el("div.actions", {}, isPlayable(clip) ? downloadButton(clip, ".primary") : null, clip.prompt ? copyButton(clip.prompt, "the prompt", "Copy prompt") : null),
@@ -105,7 +105,7 @@ export function mainFacts(clip, heading = "h2") {
       ["Resolution", clip.resolution],
       ["Aspect ratio", clip.aspect_ratio],
       ["Sound", clip.audio === null || clip.audio === undefined ? null : valueText(clip.audio)],
-      ["Price", price && el("span", {}, el(clip.is_refunded ? "s" : "strong", {}, price), clip.is_refunded ? " refunded" : "")],
+      ["Price", price && el("span", {}, el(clip.is_refunded ? "s" : "strong", {}, price), clip.is_refunded ? " refunded" : clip.is_reused ? " reused, nothing paid" : "")],
       ["DAG", shellLink(dagPath(clip), clip.dag_id)],
       ["Run", shellLink(runPath(clip), clip.run_id)],
       ["Task", shellLink(taskPath(clip), clip.label ?? clip.task_id)],
