@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.model import VideoJob, VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
@@ -109,6 +110,7 @@ class Purchase:
         except VeniceError as error:
             # What stands in its way may be what another try has stored, which has replaced this one.
             stop_if_replaced(self._context["ti"])
+            observability.purchase_refused(error)
             missing = [clip for clip in missing if clip.is_missing]
             if not any(clip.job and not clip.is_reused for clip in self._clips):
                 self._reports.show_refusal(missing, error)

@@ -93,6 +93,11 @@ class GenerationRun:
         self._progress = Progress(self._try_number)
         self._event: Mapping[str, Any] | None = None
 
+    @property
+    def clips(self) -> Sequence[Clip]:
+        """The clips, as far as they have come."""
+        return self._clips
+
     def execute(self, event: Mapping[str, Any] | None = None, progress: Mapping[str, Any] | None = None) -> Any:
         """
         Take up what was bought, buy what is missing, wait, and store what has finished.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.fingerprint import fingerprint, same_request
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.money import dollars
@@ -246,9 +247,12 @@ class Submission:
     def report_doubt(self) -> None:
         """Remember that a doubt was reported; a clear from here on is a person's answer to it."""
         if self.entry is not None and self.entry.is_doubt:
+            is_first = not self.entry.doubt_reported
             reported = self.ledger.settled(dataclasses.replace(self.entry, doubt_reported=True))
             if reported != self._stored:
                 self._write(reported)
+            if is_first:
+                observability.doubt_reported(self.entry.model)
 
     def note_finding(self, finding: ChargeFinding) -> None:
         """Remember what the usage history says of a doubt; a try that reads it there asks no more."""
@@ -275,6 +279,7 @@ class Submission:
         refunded = error.credits_refunded is True
         said = dataclasses.replace(past, failure=str(error), reasons=describe_reasons(error))
         self._write(dataclasses.replace(said, refunded=refunded, costs_nothing=error.costs_nothing))
+        observability.clip_failed(past.model, past.cost, refunded=refunded)
         return self._consequence()
 
     def _consequence(self) -> str:
@@ -395,5 +400,7 @@ class Submission:
                     self._write(entry)
         except Exception as error:
             raise NotNoted(bought, error) from error
+        finally:
+            observability.clip_bought(intent.model, intent.cost, intent.sent_at)
         self._hook.announce(bought, self.name)
         return bought

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.media_digests import media_digests
 from airflow_provider_venice.api.model import VideoJob
@@ -60,4 +61,5 @@ class PreparedSubmission:
                     model=self.model,
                     sent_at=sent_at,
                 ) from error
+            observability.submission_refused(self.model, error)
             raise

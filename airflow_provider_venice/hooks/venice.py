@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, get_hook_lineage_collector
 
-from airflow_provider_venice import storage
+from airflow_provider_venice import observability, storage
 from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.api import calls, constraints, media
 from airflow_provider_venice.api.media_digests import media_digests
@@ -151,13 +151,15 @@ class VeniceHook(BaseHook):
         """
         wanted = VideoRequest.of(request, **fields)
         send = self.prepare(wanted)
-        described, cost = wanted.describe(), self._price(wanted)
+        described, cost, sent_at = wanted.describe(), self._price(wanted), time.time()
         try:
             job = dataclasses.replace(send(None), request=described, estimated_cost=cost, labels=wanted.labels)
         except VeniceAmbiguousSubmission as error:
             error.args = (f"{error}. Its price is {'not known' if cost is None else dollars(cost)}",)
+            observability.doubt_reported(wanted.model)
             raise
         self.announce(job)
+        observability.clip_bought(job.model, job.estimated_cost, sent_at)
         with contextlib.suppress(Exception):
             # Invariant: a paid job is returned, whatever fails here.
             return private_links.with_encrypted_link(job)
@@ -237,6 +239,7 @@ class VeniceHook(BaseHook):
         call, confirmation = calls.retrieve(private_links.decrypt_link(job)), Confirmation()
         transport = self.get_conn()
         while True:
+            observability.polled(VideoJob.of(job).model)
             try:
                 return transport.send(call, attempts=1, rate_limit_timeout=rate_limit_timeout)
             except VeniceError as error:
@@ -277,6 +280,7 @@ class VeniceHook(BaseHook):
             try:
                 if refused:
                     transport, refused = self._reconnect(), False
+                observability.polled(schedule.job.model)
                 seen = transport.send(calls.retrieve(schedule.job), attempts=1)
             except VeniceError as error:
                 pause = schedule.on_error(error, time.monotonic(), random.random())
@@ -286,6 +290,7 @@ class VeniceHook(BaseHook):
                 if callback is not None:
                     self._call_back(callback, seen)
                 if seen.is_completed():
+                    observability.clip_rendered(seen)
                     return seen
                 pause = schedule.on_running(seen, time.monotonic(), random.random())
                 if line := schedule.progress_message():
@@ -349,7 +354,7 @@ class VeniceHook(BaseHook):
         """
         from airflow_provider_venice.transport.download import download
 
-        transport, finished = self.get_conn(), private_links.decrypt_link(job)
+        transport, finished, begun_at = self.get_conn(), private_links.decrypt_link(job), time.time()
         stored = storage.store_video(
             path,
             lambda partial: download(
@@ -361,8 +366,11 @@ class VeniceHook(BaseHook):
         )
         summary = _summary(finished, stored)
         self.log.info("%sStored %s: %s, %s", f"{name}: " if name else "", finished, stored.path, summary)
+        observability.clip_stored(finished, begun_at)
         location = stored.path if "://" in stored.path else Path(stored.path).as_uri()
-        get_hook_lineage_collector().add_output_asset(context=self, uri=location)
+        with contextlib.suppress(Exception):
+            # The clip is stored. Airflow loads plugins for this, and one of them may be broken.
+            get_hook_lineage_collector().add_output_asset(context=self, uri=location)
         return stored
 
     def get_video_data(self, job: JobLike, max_size: int = MAX_VIDEO_BYTES) -> bytes:

@@ -15,6 +15,9 @@ from airflow_provider_venice.exceptions import VeniceRequestError
 from airflow_provider_venice.generation import arguments
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_venice.generation.lineage import LineageClip
     from airflow_provider_venice.hooks.venice import VeniceHook
 
 
@@ -40,6 +43,19 @@ class VeniceOperator(BaseOperator):
         from airflow_provider_venice.hooks.venice import VeniceHook
 
         return VeniceHook(self.venice_conn_id)
+
+    def lineage_clips(self) -> list[LineageClip]:
+        """Return the clips that this execution has bought or stored, for OpenLineage."""
+        return []
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage[Any, Any]:
+        """Return what was bought and stored; only the listener of Airflow's OpenLineage provider calls this."""
+        from airflow_provider_venice.generation.lineage import describe_lineage
+
+        return describe_lineage(self.lineage_clips())
+
+    #: A task that fails has bought what it has bought.
+    get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
 
 
 def _mapping(request: Any) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.api.model import VideoQuote
+    from airflow_provider_venice.generation.lineage import LineageClip
     from airflow_provider_venice.generation.run import GenerationRun
     from airflow_provider_venice.triggers.rate_limit import Admission
 
@@ -111,6 +112,7 @@ class VideoQueueingOperator(VideoRequestOperator):
     ) -> None:
         super().__init__(**kwargs)
         deferrable = arguments.default_deferrable() if deferrable is None else deferrable
+        self._generation_run: GenerationRun | None = None
         self.validate = validate
         self.deferrable = deferrable
         self.on_clear = on_clear
@@ -202,7 +204,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         """
         from airflow_provider_venice.generation.run import GenerationRun
 
-        return (self.generation_class or GenerationRun)(
+        self._generation_run = (self.generation_class or GenerationRun)(
             self.options,
             self.hook,
             context,
@@ -211,6 +213,13 @@ class VideoQueueingOperator(VideoRequestOperator):
             is_one_of_many=lambda: self._is_one_of_many(context),
             admission=admission,
         )
+        return self._generation_run
+
+    def lineage_clips(self) -> list[LineageClip]:
+        """Return the clips that were bought, or may have been, for OpenLineage."""
+        from airflow_provider_venice.generation.lineage import lineage_clips
+
+        return [] if self._generation_run is None else lineage_clips(self._generation_run.clips)
 
     @property
     def options(self) -> RunOptions:
@@ -317,6 +326,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
     ) -> None:
         super().__init__(**kwargs)
         deferrable = arguments.default_deferrable() if deferrable is None else deferrable
+        self._stored: dict[str, Any] | None = None
         self.job = job
         self.output_path = output_path
         self.delete_media = delete_media
@@ -369,7 +379,7 @@ class VeniceDownloadVideoOperator(VeniceOperator):
                 defer_for_download(self.venice_conn_id, waited, error.retry_after, {"wait": waited}, self.log)
 
         with final_failures():
-            return deliver(
+            self._stored = deliver(
                 self.job,
                 delivery,
                 self.hook,
@@ -379,6 +389,16 @@ class VeniceDownloadVideoOperator(VeniceOperator):
                 patience=patience,
                 wait_for_rate_limit=wait_for_rate_limit,
             )
+        return self._stored
+
+    def lineage_clips(self) -> list[LineageClip]:
+        """Return the clip that was stored, for OpenLineage."""
+        from airflow_provider_venice.generation.lineage import LineageClip
+
+        if self._stored is None:
+            return []
+        job = VideoJob.of(self.job)
+        return [LineageClip("stored", job.model, job, cost=job.estimated_cost, file=self._stored)]
 
 
 class VeniceGenerateVideoOperator(VideoQueueingOperator):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.exceptions import (
@@ -208,6 +209,7 @@ class VeniceVideoSensor(BaseSensorOperator):
             self._has_news = self._seen.see(seen) or self._has_news
             self.log.info("%s is %s, %s %%", seen, seen.status, "?" if seen.progress is None else seen.progress)
             if seen.is_completed():
+                observability.clip_rendered(seen)
                 self._ended[job.queue_id] = seen
 
     def _jobs(self) -> list[VideoJob]:

@@ -16,6 +16,7 @@ import aiohttp
 import tenacity
 import yarl
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.responses import Response, ResponseHead
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRequestError
@@ -118,6 +119,7 @@ class AsyncTransport:
                     received_at=time.time(),
                     source=self.settings.source(call.path),
                 )
+                observability.responded(call.budget, head.status)
                 if call.media and head.is_media:
                     response.close()
                     return Response(head, None)

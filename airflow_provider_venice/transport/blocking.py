@@ -18,6 +18,7 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import Pace
 from airflow_provider_venice.api.responses import Response, ResponseHead
@@ -246,6 +247,7 @@ class BlockingTransport:
             streamed = StreamedResponse(response, call, self.settings)
             if pace is not None:
                 pace.observe(*streamed.head.limits(time.monotonic()), failed=streamed.head.status >= 400)
+            observability.responded(call.budget, streamed.head.status)
             yield streamed
 
     def _request(self, session: requests.Session, call: Call[Any], body: bytes | None) -> requests.Response:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tenacity import RetryCallState
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.calls import Call
 from airflow_provider_venice.api.limits import backoff
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
@@ -96,6 +97,8 @@ def options(
 def _announcer(call: Call[Any]) -> Callable[[RetryCallState], None]:
     def announce(state: RetryCallState) -> None:
         log.warning("%s is made again in %.1f s: %s", call, state.upcoming_sleep, _error(state))
+        if isinstance(_error(state), VeniceRateLimitError):
+            observability.rate_limit_waited(call.budget, state.upcoming_sleep)
 
     return announce
 

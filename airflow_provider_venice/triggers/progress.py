@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api.model import VideoJob
+from airflow_provider_venice.triggerer import trigger_comms
 from airflow_provider_venice.ui import is_ui_on
 from airflow_provider_venice.xcoms import PROGRESS_KEY, TaskKey
 
@@ -145,7 +146,7 @@ class TriggerProgress:
         self._key: TaskKey | None = None
         self._writer: ProgressWriter | None = None
         with _unharmed():
-            if task_instance is not None and _supervisor() is not None and is_ui_on():
+            if task_instance is not None and trigger_comms() is not None and is_ui_on():
                 ti, loop = task_instance, asyncio.get_running_loop()
                 self._key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
                 self._writer = _writers.get(loop) or _writers.setdefault(loop, ProgressWriter(_write))
@@ -183,18 +184,10 @@ def _unharmed() -> Iterator[None]:
         log.debug("The XCom %s could not be written", PROGRESS_KEY, exc_info=True)
 
 
-def _supervisor() -> Any:
-    """Return what a triggerer's process asks its supervisor with; ``None`` in any other process."""
-    from airflow.sdk.execution_time import task_runner
-
-    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    return comms if type(comms).__name__ == "TriggerCommsDecoder" else None
-
-
 async def _write(key: TaskKey, entries: Mapping[str, Any]) -> None:
     from airflow.sdk.execution_time.comms import GetTICount, SetXCom
 
-    comms, (dag_id, run_id, task_id, map_index) = _supervisor(), key
+    comms, (dag_id, run_id, task_id, map_index) = trigger_comms(), key
     # The supervisor repeats a write that fails for up to half a minute, in which no event of any trigger gets through.
     # That for a task instance that is gone fails. So it is asked first whether this one waits; reading cannot fail so.
     known = await comms.asend(

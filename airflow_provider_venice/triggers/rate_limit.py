@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api.limits import RateLimit
 from airflow_provider_venice.exceptions import VeniceConnectionError, VeniceError, VeniceRateLimitError
 from airflow_provider_venice.hooks.venice import VeniceHook
@@ -130,6 +131,7 @@ class VeniceRateLimitTrigger(BaseTrigger):
         waited = time.time() - self.since + (_BEFORE_POLLS if self.budget == "retrieve" else 0.0)
         async with limiter.acquire(FirstInFirstOut(clock() - waited)):
             self.log.info("The rate limit admits the request, after %.0f s", time.time() - self.since)
+            observability.rate_limit_waited(self.budget, time.time() - self.since)
             _, count = self._admission
             limiter.pace.expect(count - 1, clock())
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.polling import WITH_LIMITER, PollSchedule, refuses_key
@@ -193,6 +194,7 @@ class VeniceVideoTrigger(BaseTrigger):
                 self._progress.see(seen)
                 if seen.is_completed():
                     schedule.on_completed(seen, clock())
+                    observability.clip_rendered(seen)
                     self.log.info("%s is completed", seen)
                     return seen
                 pause = schedule.on_running(seen, clock(), _EVEN)
@@ -227,3 +229,5 @@ class VeniceVideoTrigger(BaseTrigger):
             return await asyncio.wait_for(poll, patience)
         except asyncio.TimeoutError:
             raise VeniceConnectionError(f"no answer about {schedule.job} came in time", sent=True) from None
+        finally:
+            observability.polled(schedule.job.model)

@@ -41,6 +41,7 @@ def test_each_file_is_read_without_a_warning() -> None:
     )
     assert answer.returncode == 0, answer.stderr
     assert sorted(answer.stdout.split()) == [
+        "venice_alerts",
         "venice_compare_models",
         "venice_generate_video",
         "venice_human_approval",
