@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.generation.arguments import Existing
+    from airflow_provider_venice.hooks.billing import CostReader
     from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.storage import StoredVideo
     from airflow_provider_venice.storage.reservations import Owner
@@ -200,16 +201,18 @@ class Delivery:
         owner: Owner,
         log: Any,
         identity: Mapping[str, Any] | None = None,
+        cost: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """
         Return the record of a stored clip, write it where a manifest is asked for, and end the reservation.
 
         :param identity: of which request the clip is, as :func:`describe_delivery` takes it.
+        :param cost: what its job has really cost, as :func:`describe_delivery` takes it.
         :raises VeniceError: when the manifest cannot be written; the clip is stored all the same.
         """
         from airflow_provider_venice.storage import reservations
 
-        record = describe_delivery(context, job, stored.to_dict(), identity=identity)
+        record = describe_delivery(context, job, stored.to_dict(), identity=identity, cost=cost)
         try:
             if self.manifest:
                 log.info("Wrote %s", write_manifest(stored.path, record, owner, existing=self.existing))
@@ -222,7 +225,14 @@ class Delivery:
         return record
 
     def record_failure(
-        self, context: Context, target: Any, job: VideoJob, owner: Owner, error: VideoGenerationError, log: Any
+        self,
+        context: Context,
+        target: Any,
+        job: VideoJob,
+        owner: Owner,
+        error: VideoGenerationError,
+        log: Any,
+        costs: CostReader,
     ) -> None:
         """Write the record of a job that has failed, where a manifest is asked for and no other clip is there."""
         from airflow_provider_venice import storage
@@ -233,7 +243,7 @@ class Delivery:
             if storage.size_of(target) is not None:
                 log.info("The clip that is at %s keeps its manifest", target)
                 return
-            record = describe_failure(context, job, error)
+            record = describe_failure(context, job, error, read_cost(costs, job))
             log.info("Wrote %s", write_manifest(target, record, owner, existing=self.existing))
         except Exception as problem:
             # What was bought, and whether it was refunded, matters more than the record of it.
@@ -274,6 +284,7 @@ def deliver(
     :raises VeniceError: when no whole file could be stored.
     """
     from airflow_provider_venice.generation.reuse import find_clip, of_job
+    from airflow_provider_venice.hooks.billing import CostReader
     from airflow_provider_venice.hooks.failures import log_recovery_hint
     from airflow_provider_venice.hooks.private_links import decrypt_link
 
@@ -309,7 +320,8 @@ def deliver(
     context["ti"].xcom_push(key=JOB_KEY, value=job_entry(finished, stored, None, is_reused=is_reused))
     try:
         if found is None:
-            record = delivery.record(context, finished, stored, target, owner, log)
+            cost = read_cost(CostReader(hook, log), finished)
+            record = delivery.record(context, finished, stored, target, owner, log, cost=cost)
         else:
             log.info("%s is stored already, whole, by another task: %s", finished, stored.path)
             record = found.record(finished.labels)
@@ -320,6 +332,12 @@ def deliver(
     delivery.clean_up(hook, finished, log)
     add_asset_events(context, outlets, record)
     return describe_stored(stored, finished, is_reused=is_reused)
+
+
+def read_cost(costs: CostReader, job: VideoJob) -> dict[str, Any] | None:
+    """Return what a job has really cost, as its record has it; ``None`` where the usage history is not read."""
+    cost = costs.cost_of(job)
+    return None if cost is None else cost.to_dict()
 
 
 def describe_stored(stored: StoredVideo, job: VideoJob, *, is_reused: bool = False) -> dict[str, Any]:

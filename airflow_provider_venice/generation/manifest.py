@@ -28,6 +28,7 @@ def describe_delivery(
     video: Mapping[str, Any],
     stored_at: str | None = None,
     identity: Mapping[str, Any] | None = None,
+    cost: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Return the record of a stored clip, as plain JSON.
@@ -37,18 +38,22 @@ def describe_delivery(
     :param video: ``path``, ``size``, ``sha256`` and ``metadata`` of the file.
     :param stored_at: when it was stored, as ISO 8601 text; now if ``None``.
     :param identity: ``fingerprint`` and ``media`` of the request that was sent, where they are known.
+    :param cost: ``charge`` and ``refund``, where the account's usage history is read.
     """
-    origin = {**_origin(context, job), **(identity or {})}
+    origin = {**_origin(context, job), **(identity or {}), **(cost or {})}
     return {"status": "stored", **video, **origin, "stored_at": stored_at or _iso(time.time())}
 
 
-def describe_failure(context: Context, job: VideoJob, error: VideoGenerationError) -> dict[str, Any]:
+def describe_failure(
+    context: Context, job: VideoJob, error: VideoGenerationError, cost: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """
     Return the record of a job that ended without a clip, as plain JSON.
 
     :param context: the task's context.
     :param job: the job.
     :param error: why it ended.
+    :param cost: ``charge`` and ``refund``, where the account's usage history is read.
     """
     return {
         "status": "failed",
@@ -58,6 +63,7 @@ def describe_failure(context: Context, job: VideoJob, error: VideoGenerationErro
         "refunded": error.credits_refunded,
         "recommended_model": error.recommended_model,
         **_origin(context, job),
+        **(cost or {}),
         "failed_at": _iso(time.time()),
     }
 

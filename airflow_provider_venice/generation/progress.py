@@ -59,10 +59,10 @@ class Progress:
         """Whether this try has stored the clip of that position, or knows why its job has failed."""
         return str(position) in self.stored or str(position) in self.failed
 
-    def note_stored(self, position: int, job: VideoJob, stored_at: str) -> None:
-        """Remember a clip that is stored."""
+    def note_stored(self, position: int, job: VideoJob, stored_at: str, cost: Mapping[str, Any] | None = None) -> None:
+        """Remember a clip that is stored, and what it has really cost."""
         self.download_wait = None
-        self.stored[str(position)] = {"completed_at": job.completed_at, "stored_at": stored_at}
+        self.stored[str(position)] = {"completed_at": job.completed_at, "stored_at": stored_at, "cost": cost}
 
     def note_failed(self, position: int, job: VideoJob, failure: Mapping[str, Any], error: Exception) -> None:
         """Remember what the trigger's event says of a job that has failed, in the words that the log has."""

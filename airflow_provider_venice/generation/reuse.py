@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_venice.api.costs import COST_FIELDS
 from airflow_provider_venice.api.fingerprint import fingerprint, same_request
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import VideoRequest
@@ -74,7 +75,8 @@ class ExistingClip:
         :param labels: those of the request that it is reused for.
         """
         now = {"path": self.stored.path, "labels": dict(labels or {}), "estimated_cost": 0.0, "reused": True}
-        return {**self.manifest, **now}
+        # What it once cost is no cost of this task.
+        return {name: value for name, value in {**self.manifest, **now}.items() if name not in COST_FIELDS}
 
 
 def reuse_existing(

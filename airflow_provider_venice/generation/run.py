@@ -36,7 +36,7 @@ from airflow_provider_venice.generation.deferral import (
     defer_for_download,
     defer_until_completed,
 )
-from airflow_provider_venice.generation.delivery import DownloadWait, add_asset_events, owner_of
+from airflow_provider_venice.generation.delivery import DownloadWait, add_asset_events, owner_of, read_cost
 from airflow_provider_venice.generation.doubts import Doubts
 from airflow_provider_venice.generation.manifest import describe_delivery
 from airflow_provider_venice.generation.options import RunOptions
@@ -44,6 +44,7 @@ from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.purchase import Purchase
 from airflow_provider_venice.generation.reports import PAUSE, Reports
 from airflow_provider_venice.generation.submission import Submission
+from airflow_provider_venice.hooks.billing import CostReader
 from airflow_provider_venice.hooks.failures import TAKEN_UP, log_recovery_hint
 from airflow_provider_venice.hooks.task_store import stop_if_replaced
 from airflow_provider_venice.triggers.progress import SeenJobs, push_progress
@@ -85,6 +86,7 @@ class GenerationRun:
         self._hook = hook
         self._context = context
         self._log = log
+        self._costs = CostReader(hook, log)
         self._outlets = outlets
         self._is_one_of_many = is_one_of_many
         self._admission = admission
@@ -220,7 +222,8 @@ class GenerationRun:
         clip.job = dataclasses.replace(clip.job, status="completed", completed_at=stored["completed_at"])
         clip.stored = StoredVideo.of(clip.noted)
         identity = clip.submission.identity_of(clip.job)
-        clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"], identity)
+        cost = stored.get("cost")
+        clip.record = describe_delivery(self._context, clip.job, clip.noted, stored["stored_at"], identity, cost)
 
     def _receive(self, event: Mapping[str, Any]) -> None:
         """Take in and store what the trigger has found; come back for the jobs that still run."""
@@ -360,10 +363,12 @@ class GenerationRun:
         try:
             with log_recovery_hint(job, self._log, self._next_try):
                 clip.stored = self._fetch(clip, job)
-            identity = clip.submission.identity_of(job)
-            clip.record = delivery.record(self._context, job, clip.stored, clip.target, clip.owner, self._log, identity)
+            identity, cost = clip.submission.identity_of(job), read_cost(self._costs, job)
+            clip.record = delivery.record(
+                self._context, job, clip.stored, clip.target, clip.owner, self._log, identity, cost
+            )
             # Invariant: a clip whose manifest could not be written does not count as done, so that a retry writes it.
-            self._progress.note_stored(clip.position, job, clip.record["stored_at"])
+            self._progress.note_stored(clip.position, job, clip.record["stored_at"], cost)
         except Exception as error:
             # The others are worth as much: go on, and fail in the end.
             self._log.error("%s: %s", clip.submission, error)
@@ -404,7 +409,7 @@ class GenerationRun:
             consequence = clip.submission.failed(clip.job, error)
             if clip.submission.delivery is not None:
                 clip.submission.delivery.record_failure(
-                    self._context, clip.target, clip.job, clip.owner, error, self._log
+                    self._context, clip.target, clip.job, clip.owner, error, self._log, self._costs
                 )
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
             self._purchase.release([clip])

@@ -6,14 +6,16 @@ import contextlib
 import time
 from collections.abc import Collection, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.billing import SLACK, ChargeFinding, KnownPurchase, UsageHistory, find_charge
+from airflow_provider_venice.api.costs import ActualCost, find_cost
 from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
 
 if TYPE_CHECKING:
     from airflow_provider_venice.api.billing import UsageEntry
+    from airflow_provider_venice.api.model import VideoJob
     from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.transport.blocking import BlockingTransport
 
@@ -23,17 +25,23 @@ _WALKS = 2
 #: How often the balances of both connections are compared: a purchase between two answers makes them differ.
 _COMPARISONS = 3
 
+#: Seconds for which a history is good enough to look up what several jobs have cost.
+_FRESH = 60.0
+
 #: Seconds before a submission from which known purchases are looked for in the history, at the most.
 _LOOK_BACK = 7200.0
 
 
-def read_history(hook: VeniceHook, since: float, until: float | None = None) -> UsageHistory:
+def read_history(
+    hook: VeniceHook, since: float, until: float | None = None, *, attempts: int | None = None
+) -> UsageHistory:
     """
     Return the account's usage history of a period, all pages, read with the connection of ``admin_conn_id``.
 
     :param hook: that of the connection which names the admin connection.
     :param since: first moment, in epoch seconds.
     :param until: the moment after the last, in epoch seconds; ``None`` for now.
+    :param attempts: how often each page is asked for; as the connection says if ``None``.
     :raises VeniceRequestError: when the connection names no admin connection, or one that is not valid.
     :raises VeniceError: when the history cannot be read; its message names the admin connection.
     """
@@ -41,7 +49,7 @@ def read_history(hook: VeniceHook, since: float, until: float | None = None) -> 
     try:
         for walk in range(1, _WALKS + 1):
             try:
-                return _walk(admin.get_conn(), since, until)
+                return _walk(admin.get_conn(), since, until, attempts)
             except VeniceAPIError as error:
                 # 400: "Invalid or expired cursor; restart from the first page".
                 if error.status_code != 400 or walk == _WALKS:
@@ -120,12 +128,51 @@ def check_doubt(
     )
 
 
-def _walk(transport: BlockingTransport, since: float, until: float | None) -> UsageHistory:
+class CostReader:
+    """
+    Reads what jobs have really cost, where the connection names an admin connection.
+
+    It is called when a clip that is paid for is stored, so it raises nothing, asks once, and not again after a failure.
+
+    :param hook: that of the connection which the jobs were bought with.
+    :param log: the task's log.
+    """
+
+    def __init__(self, hook: VeniceHook, log: Any) -> None:
+        self._hook = hook
+        self._log = log
+        self._history: UsageHistory | None = None
+        self._failure: ActualCost | None = None
+
+    def cost_of(self, job: VideoJob) -> ActualCost | None:
+        """Return what a job has cost, as far as the history says by now; ``None`` without an admin connection."""
+        try:
+            if self._hook.get_conn().settings.admin_conn_id is None:
+                return None
+            if self._failure is not None:
+                return self._failure
+            if job.queued_at is None:
+                return ActualCost(note="the time of the submission is not known")
+            return find_cost(self._read(job.queued_at - SLACK), job.queue_id)
+        except Exception as error:
+            self._log.warning("What %s has really cost is not known: %s", job, error)
+            self._failure = ActualCost(note=str(error).rstrip("."))
+            return self._failure
+
+    def _read(self, since: float) -> UsageHistory:
+        """Return the history since a time, one that was read a short while ago if it goes back as far."""
+        known = self._history
+        if known is None or known.since > since or time.time() > known.read_at + _FRESH:
+            known = self._history = read_history(self._hook, since, attempts=1)
+        return known
+
+
+def _walk(transport: BlockingTransport, since: float, until: float | None, attempts: int | None) -> UsageHistory:
     # Before the first page: what is charged while the pages are read may be missing.
     read_at = time.time()
     entries: list[UsageEntry] = []
     seen: set[str] = set()
-    page = transport.send(calls.usage_history(since, until))
+    page = transport.send(calls.usage_history(since, until), attempts=attempts)
     differ = page.clocks_differ
     while True:
         entries += page.entries
@@ -134,7 +181,7 @@ def _walk(transport: BlockingTransport, since: float, until: float | None) -> Us
         if page.cursor in seen:
             raise VeniceError("the usage history does not end: Venice has sent a cursor twice")
         seen.add(page.cursor)
-        page = transport.send(calls.usage_history(cursor=page.cursor))
+        page = transport.send(calls.usage_history(cursor=page.cursor), attempts=attempts)
         differ = max(differ, page.clocks_differ, key=abs)
 
 
