@@ -177,11 +177,10 @@ def simulate(args: Namespace) -> None:
 
 
 def _tasks(session: Session, args: Namespace) -> RunTasks:
-    """Return the task instances that the options name; end with an error where there are none."""
-    tasks = RunTasks(session, args.dag_id, args.run_id, args.task_id)
+    """Return the task instances of the DAG run that the options name; end with an error where there are none."""
+    tasks = RunTasks(session, args.dag_id, args.run_id)
     if not tasks.exist():
-        named = "" if args.task_id is None else f" with a task {args.task_id!r}"
-        raise fail(f"there is no run {args.run_id!r} of the DAG {args.dag_id!r}{named} in Airflow's database")
+        raise fail(f"there is no run {args.run_id!r} of the DAG {args.dag_id!r} in Airflow's database")
     return tasks
 
 

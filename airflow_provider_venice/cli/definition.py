@@ -106,7 +106,7 @@ VENICE_COMMANDS = (
     _command(
         "recover",
         "Download paid clips of a DAG run that no task has stored",
-        (ARG_OUTPUT_DIR, ARG_CONN_ID, ARG_DAG_ID, ARG_RUN_ID, ARG_TASK_ID, *_ROWS),
+        (ARG_OUTPUT_DIR, ARG_CONN_ID, ARG_DAG_ID, ARG_RUN_ID, *_ROWS),
         "Download the paid clips of a DAG run that no task has stored. Nothing is bought, and nothing is deleted at "
         "Venice",
     ),

@@ -21,20 +21,18 @@ class RunTasks:
     :param session: of Airflow's database.
     :param dag_id: the DAG.
     :param run_id: the DAG run.
-    :param task_id: only those of this task, if given.
     """
 
-    def __init__(self, session: Session, dag_id: str, run_id: str, task_id: str | None = None) -> None:
+    def __init__(self, session: Session, dag_id: str, run_id: str) -> None:
         self._session = session
         self._run = {"dag_id": dag_id, "run_id": run_id}
-        self._tasks = self._run if task_id is None else {**self._run, "task_id": task_id}
 
     def exist(self) -> bool:
         """Whether there are any."""
         from airflow.models.taskinstance import TaskInstance
         from sqlalchemy import select
 
-        query = select(TaskInstance.task_id).filter_by(**self._tasks).limit(1)
+        query = select(TaskInstance.task_id).filter_by(**self._run).limit(1)
         return self._session.scalar(query) is not None
 
     def pushed(self, key: str) -> list[Any]:
@@ -43,7 +41,7 @@ class RunTasks:
         from sqlalchemy import select
 
         values = []
-        for row in self._session.execute(select(XComModel.value).filter_by(**self._tasks, key=key)):
+        for row in self._session.execute(select(XComModel.value).filter_by(**self._run, key=key)):
             with contextlib.suppress(Exception):  # a task may return an object of a class that is not here
                 values.append(XComModel.deserialize_value(row))
         return values
@@ -58,11 +56,11 @@ class RunTasks:
         from airflow.models.xcom import XComModel
         from sqlalchemy import select
 
-        shown = select(XComModel.task_id, XComModel.map_index).filter_by(**self._tasks, key=JOB_KEY)
+        shown = select(XComModel.task_id, XComModel.map_index).filter_by(**self._run, key=JOB_KEY)
         seen = {tuple(row) for row in self._session.execute(shown)}
         begun = (
             select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.operator)
-            .filter_by(**self._tasks)
+            .filter_by(**self._run)
             .where(TaskInstance.state.in_(states))
         )
         return sum(

@@ -18,6 +18,7 @@ import pytest
 from airflow_provider_venice.__main__ import main
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
+from tests.cli.page import columns
 from tests.conftest import PATIENT
 
 # Airflow's own task runner imports a test client that asks for another HTTP library.
@@ -69,6 +70,7 @@ def run_process(*command: str) -> Ended:
 
 def test_models_are_listed_by_type(run: Run) -> None:
     everything = run("models", "-o", "json").rows
+    assert list(everything[0]) == columns("models")
     assert {row["type"] for row in everything} == {"text-to-video", "image-to-video", "video"}
     rows = {row["id"]: row for row in run("models", "--type", "text-to-video", "-o", "json").rows}
     assert {row["type"] for row in rows.values()} == {"text-to-video"}
@@ -89,6 +91,7 @@ def test_each_output_shows_the_same(run: Run) -> None:
         "cost_usd": "0.35",
     }
     assert run(*arguments, "-o", "json").rows == [price]
+    assert list(price) == columns("quote")
     for output in ("table", "yaml", "plain"):
         shown = run(*arguments, "--output", output)
         assert (shown.code, shown.err) == (0, "")
@@ -123,6 +126,7 @@ def test_what_was_spent(run: Run, venice_simulator: VeniceSimulator) -> None:
         (row["by"], row["name"]): row["usd"] for row in run("spend", "--since", day, "--until", day, "-o", "json").rows
     }
     assert rows["total", f"{day} to {day}"] == "0.00"
+    assert list(run("spend", "-o", "json").rows[0]) == columns("spend")
     wrong = run("spend", "--since", "yesterday")
     assert (wrong.code, wrong.out) == (1, "")
     assert wrong.err.startswith("airflow venice: since is 'yesterday'; give a date")
@@ -159,7 +163,7 @@ def run_id(
         "kwargs": {"path": str(Path(__file__).parent / "dags")},
     }
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
-    from tests.cli.dags.venice_cli import dag
+    from tests.cli.dags.nightly import dag
 
     venice_simulator.fail("queue", match="doubtful", drop_after=True)
     made: str = dag.test(run_conf={"output_dir": str(tmp_path)}).run_id
@@ -169,7 +173,7 @@ def run_id(
 
 @PATIENT
 def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
-    here = ("--dag-id", "venice_cli", "--run-id", run_id)
+    here = ("--dag-id", "nightly", "--run-id", run_id)
     listed = run_process(*MODULE, "jobs", *here, "-o", "json")
     assert (listed.code, listed.err) == (0, "")
     clips = {row["task"]: row for row in listed.rows}
@@ -180,16 +184,18 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
         "private": ("left", "0.44"),
         "doubtful": ("doubt", "0.35"),
     }
+    assert list(listed.rows[0]) == columns("jobs")
     assert clips["stored #1"]["path"] == str(tmp_path / "1.mp4")
     assert {row["queue_id"] for row in clips.values()} >= {job.queue_id for job in venice_simulator.jobs[:2]}
     assert [row["task"] for row in run("jobs", *here, "--task-id", "queued", "-o", "json").rows] == ["queued"]
 
     doubts = run("doubts", "-o", "json")
     (doubt,) = (row for row in doubts.rows if row["run_id"] == run_id)
-    assert (doubt["dag_id"], doubt["task"], doubt["cost_usd"]) == ("venice_cli", "doubtful", "0.35")
+    assert (doubt["dag_id"], doubt["task"], doubt["cost_usd"]) == ("nightly", "doubtful", "0.35")
     # The connection names no admin connection.
     assert (doubt["usage_history"], doubt["reason"]) == (None, None)
     assert doubt["sent_at"].endswith(" UTC")
+    assert list(doubt) == columns("doubts")
     assert (doubts.code, run("doubts", "--exit-code").code) == (0, 3)
     assert run("doubts", "--dag-id", "another", "--exit-code") == (0, "No data found\n", "")
 
@@ -198,6 +204,7 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
     fates = run("recover", str(target), *here, "-o", "json")
     assert fates.code == 0
     assert "1 of the run's tasks have begun and show no job" in fates.err
+    assert list(fates.rows[0]) == columns("recover")
     by_id = {row["queue_id"]: row for row in fates.rows}
     for task, status in (("stored #0", "delivered"), ("queued", "collected"), ("private", "collected")):
         assert by_id[clips[task]["queue_id"]]["status"] == status
@@ -213,11 +220,9 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
 
 def test_what_is_not_in_the_database(airflow_database: None, run: Run) -> None:
     for command in (("jobs",), ("recover", "/data/clips")):
-        missing = run(*command, "--dag-id", "nightly", "--run-id", "r", "--task-id", "generate")
+        missing = run(*command, "--dag-id", "nightly", "--run-id", "r")
         assert (missing.code, missing.out) == (1, "")
-        assert missing.err == (
-            "airflow venice: there is no run 'r' of the DAG 'nightly' with a task 'generate' in Airflow's database\n"
-        )
+        assert missing.err == "airflow venice: there is no run 'r' of the DAG 'nightly' in Airflow's database\n"
     unknown = run("balance", "--conn-id", "nowhere")
     assert (unknown.code, unknown.out) == (1, "")
     assert unknown.err.startswith("airflow venice: the connection 'nowhere' is not defined in Airflow; add it")
@@ -251,6 +256,7 @@ def test_airflow_knows_the_commands_and_their_connection_is_in_its_database(
         )
     shown = run_process(*AIRFLOW_VENICE, "balance", "--conn-id", "of_the_database", "-o", "json")
     assert (shown.code, shown.err) == (0, "")
+    assert list(shown.rows[0]) == columns("balance")
     assert shown.rows == [{"tier": "paid", "access_permitted": "True", "usd": "100.00", "diem": "0"}]
 
 

@@ -10,7 +10,7 @@ from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator,
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "duration": 5}
 
-with DAG("venice_cli", schedule=None) as dag:
+with DAG("nightly", schedule=None) as dag:
     VeniceGenerateVideoOperator(
         task_id="stored",
         request=[{**TEXT, "prompt": f"shot {number}"} for number in range(2)],
