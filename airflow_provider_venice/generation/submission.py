@@ -40,7 +40,7 @@ from airflow_provider_venice.generation.request_errors import request_name
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_venice.api.billing import ChargeFinding
+    from airflow_provider_venice.api.charges import ChargeFinding
     from airflow_provider_venice.generation.delivery import Delivery
     from airflow_provider_venice.hooks.venice import VeniceHook
 

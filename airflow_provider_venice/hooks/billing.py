@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api import calls
-from airflow_provider_venice.api.billing import SLACK, ChargeFinding, KnownPurchase, UsageHistory, find_charge
+from airflow_provider_venice.api.billing import KnownPurchase, UsageHistory
+from airflow_provider_venice.api.charges import SLACK, ChargeFinding, find_charge
 from airflow_provider_venice.api.costs import ActualCost, find_cost
 from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
 

@@ -14,15 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_venice.api import calls
-from airflow_provider_venice.api.billing import (
-    SLACK,
-    ChargeFinding,
-    KnownPurchase,
-    UsageEntry,
-    UsageHistory,
-    find_charge,
-    timestamp,
-)
+from airflow_provider_venice.api.billing import KnownPurchase, UsageEntry, UsageHistory, timestamp
+from airflow_provider_venice.api.charges import SLACK, ChargeFinding, find_charge
 from airflow_provider_venice.api.responses import Response, ResponseHead
 from airflow_provider_venice.exceptions import VeniceAPIError, VeniceResponseError
 from airflow_provider_venice.simulator.billing import row_of

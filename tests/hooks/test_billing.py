@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_venice.api.billing import ChargeFinding, KnownPurchase, timestamp
+from airflow_provider_venice.api.billing import KnownPurchase, timestamp
+from airflow_provider_venice.api.charges import ChargeFinding
 from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks.billing import check_doubt
 from airflow_provider_venice.hooks.venice import VeniceHook

@@ -218,16 +218,23 @@ def open_venue(
     dags = Path(__file__).parent / "dags"
     arguments: dict[str, Any] = {"job_seconds": 3, "padding": CLIP_SIZE, "balance": 10_000, **(simulator or {})}
     with VeniceSimulator(media="shared", limits=False, **arguments) as venice:
-        venice_default = {
+        venice_default: dict[str, Any] = {
             "conn_type": "venice",
             "host": venice.base_url,
             "password": venice.api_key,
             "extra": {"poll_interval": 1, "queue_limit": 6000, "retrieve_limit": 6000, **(connection or {})},
         }
+        # Seven seconds for a submission, and twenty until it is in the usage history.
+        quick = {"retry_attempts": 1, "retry_max_wait": 0.5, "connect_timeout": 1, "read_timeout": 5}
+        answered = {"admin_conn_id": "venice_admin", "billing_delay": 20, **quick}
         stack = AirflowStack(
             dags,
             env={**settings, holding.FOLDER: str(holds)},
-            connections={"venice_default": json.dumps(venice_default)},
+            connections={
+                "venice_default": json.dumps(venice_default),
+                "venice_checked": json.dumps({**venice_default, "extra": {**venice_default["extra"], **answered}}),
+                "venice_admin": json.dumps({**venice_default, "password": venice.admin_key}),
+            },
             python=python or sys.executable,
             lifetime=lifetime,
         )

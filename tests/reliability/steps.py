@@ -182,18 +182,22 @@ def task_of(dag_id: str, step: str) -> str:
     return "queue" if list(STEPS).index(step) < list(STEPS).index("noted") else "download"
 
 
-def begin(venue: Venue, key: Key, story: str = "", prefix: str = "", held_for: float = HELD) -> Held:
+def begin(
+    venue: Venue, key: Key, story: str = "", prefix: str = "", held_for: float = HELD, model: str | None = None
+) -> Held:
     """
     Arrange for a task to be held, and start its run.
 
     :param story: what tells the run from others of the same key.
     :param prefix: what the prompts begin with, such as one of the simulator's tags.
     :param held_for: seconds for which the vendor's answer is held back.
+    :param model: in place of the one that delivers in that way.
     """
     dag_id, step_name, kind, place = key
     step = STEPS[step_name]
     run_id = "-".join([*([story] if story else []), dag_id, step_name, kind, *([str(place)] if place >= 0 else [])])
-    match, conf = f"<{run_id}>" + ("" if place < 0 else f" <{place}>"), {}
+    match = f"<{run_id}>" + ("" if place < 0 else f" <{place}>")
+    conf: dict[str, Any] = {} if model is None else {"model": model}
     if step_name == "pricing":
         match = PRICED_SHAPES[story, dag_id]
         conf = {"model": PRICED_MODEL, "aspect_ratio": match}

@@ -81,6 +81,19 @@ for suffix, end in {"": {**RETRIES, "delete_media": True}, "_kept": RETRIES}.ite
             **end,
         )
 
+# A doubt is answered by the usage history.
+CHECKED: dict[str, Any] = {"venice_conn_id": "venice_checked", "on_ambiguous": "check", **RETRIES}
+with DAG("checked", **DAG_ARGUMENTS):
+    HeldGenerateVideo(task_id="generate", **REQUEST, **CLIP, **CHECKED)
+with DAG("checked_list", **DAG_ARGUMENTS):
+    HeldGenerateVideo(
+        task_id="generate",
+        request=[{"prompt": f"{{{{ params.prompt }}}} <{index}>"} for index in range(3)],
+        **{name: value for name, value in REQUEST.items() if name != "prompt"},
+        output_path="{{ params.output_dir }}/{index}.mp4",
+        **CHECKED,
+    )
+
 # What nobody should write: six clips, and one path for all of them.
 for dag_id, overwrite in {"one_path": False, "one_path_overwritten": True}.items():
     with DAG(dag_id, **DAG_ARGUMENTS):
