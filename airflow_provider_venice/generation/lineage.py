@@ -7,7 +7,6 @@ Only that provider calls this, and only where it is installed.
 from __future__ import annotations
 
 import functools
-import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,11 +100,10 @@ def _dataset(file: Mapping[str, Any]) -> Any:
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset
 
-    path = str(file["path"])
-    namespace, name = "file", path
-    if "://" in path:
-        parts = urllib.parse.urlsplit(path)
-        bucket = parts.netloc.rpartition("@")[2]
-        namespace, name = f"{parts.scheme}://{bucket}", parts.path.lstrip("/")
+    namespace, name = "file", str(file["path"]).removeprefix("file://")
+    if "://" in name:
+        scheme, _, rest = name.partition("://")
+        place, _, name = rest.partition("/")
+        namespace = f"{scheme}://{place.rpartition('@')[2]}"
     statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(size=file["size"], fileCount=1)
     return OutputDataset(namespace, name, outputFacets={"outputStatistics": statistics})

@@ -7,8 +7,10 @@ a clip is paid for, and what watches it must not lose it.
 
 from __future__ import annotations
 
+import functools
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec
 
 from airflow_provider_venice.exceptions import (
     VeniceAPIError,
@@ -18,10 +20,12 @@ from airflow_provider_venice.exceptions import (
     VeniceRequestError,
 )
 from airflow_provider_venice.observability.spans import record_span
-from airflow_provider_venice.observability.stats import count, timing
+from airflow_provider_venice.observability.stats import count, log_failure, timing
 
 if TYPE_CHECKING:
     from airflow_provider_venice.api.model import VideoJob
+
+Arguments = ParamSpec("Arguments")
 
 # Counters.
 CLIPS_BOUGHT = "venice.clips_bought"
@@ -51,6 +55,19 @@ STORE_SPAN = "venice.store"
 _MICROS = 1_000_000
 
 
+def _raises_nothing(send: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    @functools.wraps(send)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        # Invariant: nothing that a metric or a span raises leaves here. A clip was bought, or stored, right before.
+        try:
+            send(*args, **kwargs)
+        except Exception:
+            log_failure()
+
+    return guarded
+
+
+@_raises_nothing
 def clip_bought(model: str, cost: object, sent_at: float) -> None:
     """
     A submission was accepted: the clip is paid for.
@@ -64,6 +81,7 @@ def clip_bought(model: str, cost: object, sent_at: float) -> None:
     record_span(SUBMIT_SPAN, sent_at, time.time(), {"venice.model": model})
 
 
+@_raises_nothing
 def submission_refused(model: str, error: VeniceError) -> None:
     """
     Venice has refused a submission; nothing was bought. A rate limit is no refusal: it is counted by itself.
@@ -75,6 +93,7 @@ def submission_refused(model: str, error: VeniceError) -> None:
         count(SUBMISSIONS_REFUSED, model=model, status_code=error.status_code)
 
 
+@_raises_nothing
 def purchase_refused(error: VeniceError) -> None:
     """
     A purchase was stopped before anything was sent, by the checks of its requests or by its budget.
@@ -85,6 +104,7 @@ def purchase_refused(error: VeniceError) -> None:
         count(PURCHASES_REFUSED, reason="budget" if isinstance(error, VeniceBudgetError) else "request")
 
 
+@_raises_nothing
 def doubt_reported(model: str) -> None:
     """
     It is not known whether a submission was accepted, and a person has to find out.
@@ -94,6 +114,7 @@ def doubt_reported(model: str) -> None:
     count(DOUBTS, model=model)
 
 
+@_raises_nothing
 def clip_failed(model: str, cost: object, *, refunded: bool) -> None:
     """
     A job that was paid for has ended without a video.
@@ -108,6 +129,7 @@ def clip_failed(model: str, cost: object, *, refunded: bool) -> None:
         _count_money(REFUNDED, model, cost)
 
 
+@_raises_nothing
 def polled(model: str) -> None:
     """
     A job was polled, whatever came of it.
@@ -117,6 +139,7 @@ def polled(model: str) -> None:
     count(POLLS, model=model)
 
 
+@_raises_nothing
 def clip_rendered(job: VideoJob) -> None:
     """
     A poll has found a job completed.
@@ -127,6 +150,7 @@ def clip_rendered(job: VideoJob) -> None:
         timing(RENDER_TIME, job.completed_at - job.queued_at, model=job.model)
 
 
+@_raises_nothing
 def clip_stored(job: VideoJob, begun_at: float) -> None:
     """
     A clip was downloaded, checked and put in its place.
@@ -143,6 +167,7 @@ def clip_stored(job: VideoJob, begun_at: float) -> None:
     record_span(STORE_SPAN, begun_at, now, attributes)
 
 
+@_raises_nothing
 def rate_limit_waited(budget: str | None, seconds: float) -> None:
     """
     A request of a worker waits for the rate limit, or has waited for it in the triggerer.
@@ -153,6 +178,7 @@ def rate_limit_waited(budget: str | None, seconds: float) -> None:
     timing(RATE_LIMIT_WAIT, seconds, budget=budget or "other")
 
 
+@_raises_nothing
 def responded(budget: str | None, status_code: int) -> None:
     """
     A request was answered; only errors are counted.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-
-log = logging.getLogger(__name__)
 
 
 def record_span(name: str, begun_at: float, ended_at: float, attributes: Mapping[str, str]) -> None:
@@ -20,16 +17,12 @@ def record_span(name: str, begun_at: float, ended_at: float, attributes: Mapping
     :param ended_at: epoch seconds.
     :param attributes: those of the span.
     """
-    try:
-        from opentelemetry import trace
+    from opentelemetry import trace
 
-        # Up to Airflow 3.1, a task's process has no span and no exporter.
-        if not trace.get_current_span().is_recording():
-            return
+    # Up to Airflow 3.1, a task's process has no span and no exporter.
+    if trace.get_current_span().is_recording():
         span = trace.get_tracer(__name__).start_span(name, attributes=attributes, start_time=_nanoseconds(begun_at))
         span.end(end_time=_nanoseconds(max(begun_at, ended_at)))
-    except Exception:
-        log.debug("The span %s could not be recorded", name, exc_info=True)
 
 
 def _nanoseconds(seconds: float) -> int:

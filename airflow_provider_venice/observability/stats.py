@@ -26,7 +26,7 @@ _MOST_WAITING = 1000
 
 def count(name: str, number: int = 1, **tags: Any) -> None:
     """
-    Add to a counter.
+    Add to a counter. It raises what the backend raises.
 
     :param name: the metric.
     :param number: how much; whole, as not every backend takes fractions.
@@ -37,7 +37,7 @@ def count(name: str, number: int = 1, **tags: Any) -> None:
 
 def timing(name: str, seconds: float, **tags: Any) -> None:
     """
-    Record how long something took.
+    Record how long something took. It raises what the backend raises.
 
     :param name: the metric.
     :param seconds: how long; the backends make milliseconds of it.
@@ -47,17 +47,18 @@ def timing(name: str, seconds: float, **tags: Any) -> None:
 
 
 def _send(method: str, name: str, value: Any, tags: dict[str, Any]) -> None:
-    # Invariant: nothing that a metric raises leaves this function. Right before it a clip was bought, or stored.
-    try:
-        if trigger_comms() is None:
-            cleaned = {key: _clean(text) for key, text in {**_task_tags(), **tags}.items()}
-            getattr(_stats("airflow.sdk.observability.stats"), method)(name, value, tags=cleaned)
-        else:
-            # The core's, as the triggerer itself: in its processes Airflow sets up no other.
-            cleaned = {key: _clean(text) for key, text in tags.items()}
-            _sender().put(lambda: getattr(_stats("airflow.observability.stats"), method)(name, value, tags=cleaned))
-    except Exception:
-        _log_failure()
+    cleaned = {key: _clean(text) for key, text in {**_task_tags(), **tags}.items()}
+    if trigger_comms() is None:
+        getattr(_stats("airflow.sdk.observability.stats"), method)(name, value, tags=cleaned)
+    else:
+        # The core's, as the triggerer itself: in its processes Airflow sets up no other.
+        _sender().put(lambda: getattr(_stats("airflow.observability.stats"), method)(name, value, tags=cleaned))
+
+
+@functools.cache
+def log_failure() -> None:
+    """Log the first failure of a process: others would follow with each poll."""
+    log.warning("A metric or a span could not be sent; this is logged once", exc_info=True)
 
 
 def _stats(module: str) -> Any:
@@ -113,15 +114,9 @@ class _Sender:
             try:
                 send()
             except Exception:
-                _log_failure()
+                log_failure()
 
 
 @functools.cache
 def _sender() -> _Sender:
     return _Sender()
-
-
-@functools.cache
-def _log_failure() -> None:
-    """Log the first metric of a process that fails: others would fail with each poll."""
-    log.warning("A metric could not be sent; this is logged once", exc_info=True)

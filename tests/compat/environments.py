@@ -148,11 +148,11 @@ def project_digest() -> str:
 def environment(release: Release) -> Path:
     """Return the Python of the release's environment; makes it if it is missing or differs from what is wanted."""
     base = find_python(f"Airflow {release.version}", release.python_below)
-    packages = (f"apache-airflow=={release.version}", "aiohttp", "asgiref", *release.extra)
+    packages = (f"apache-airflow=={release.version}", "aiohttp", "asgiref", "statsd", *release.extra)
     return make_environment(
         release.folder,
         base,
-        f"{release} {BRIDGE} {_version(base)} {project_digest()}",
+        f"{release} {packages} {BRIDGE} {_version(base)} {project_digest()}",
         ("--exclude-newer", release.resolved, *packages),
         ("--no-deps", BRIDGE, "--editable", "."),
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_venice import observability
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.compat.environments import RELEASES, ROOT, Release, environment
+from tests.observability.statsd_server import StatsdServer
 from tests.system.clips import connection_to, make_clip, make_clips_in_own_tasks
 from tests.system.stack import AirflowStack
 from tests.system.watched import make_unwatched, watch
@@ -93,9 +95,18 @@ def test_a_clip_from_end_to_end(
     shutil.copy(ROOT / "example_dags" / "venice_text_to_video.py", dags)
     shutil.copy(ROOT / "tests" / "system" / "dags" / "venice_own_tasks.py", dags)
     shutil.copy(ROOT / "tests" / "system" / "dags" / "watched.py", dags)
+    shutil.copy(ROOT / "example_dags" / "venice_alerts.py", dags)
     connections = {"venice_default": connection_to(stack_simulator)}
-    with AirflowStack(dags, python=python, connections=connections) as stack:
+    with (
+        StatsdServer() as statsd,
+        AirflowStack(dags, python=python, env=statsd.environment, connections=connections) as stack,
+    ):
         make_clip(stack, stack_simulator, tmp_path / "output")
+        for name in (observability.CLIPS_BOUGHT, observability.CLIPS_STORED):
+            assert statsd.wait_for(name).tags["dag_id"] == "venice_text_to_video"
+        # From the triggerer, where Airflow 3.2 and later have a Stats of its own.
+        assert statsd.wait_for(observability.RENDER_TIME).tags == {"model": "wan-2-7-text-to-video"}
+        stack.wait_for_dag("venice_alerts")  # whose deadline Airflow 3.0 does not know
         make_clips_in_own_tasks(stack, stack_simulator, tmp_path / "own")
         if release.minor == "3.0":  # its UI cannot show the clips
             make_unwatched(stack, tmp_path / "unwatched")

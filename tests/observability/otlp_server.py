@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gzip
 import http.server
-import threading
-from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from tests.observability.loopback import Listener
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -38,13 +35,13 @@ class _Server(http.server.ThreadingHTTPServer):
     spans: list[Span]
 
 
-class OtlpServer:
+class OtlpServer(Listener):
     """Receives spans in the length of a ``with``."""
 
     def __init__(self) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.spans = []
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        super().__init__(self._server)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,19 +49,10 @@ class OtlpServer:
         return {
             "AIRFLOW__TRACES__OTEL_ON": "True",
             "OTEL_TRACES_EXPORTER": "otlp_proto_http",
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{self._server.server_address[1]}/v1/traces",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{self.port}/v1/traces",
         }
 
     @property
     def spans(self) -> list[Span]:
         """What has come so far."""
         return list(self._server.spans)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import email
 import email.policy
 import socketserver
-import threading
 from email.message import EmailMessage
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from tests.observability.loopback import Listener
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -50,30 +47,15 @@ class _Server(socketserver.ThreadingTCPServer):
     mails: list[EmailMessage]
 
 
-class SmtpServer:
+class SmtpServer(Listener):
     """Receives mails in the length of a ``with``."""
 
     def __init__(self) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.mails = []
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        port: int = self._server.server_address[1]
-        return port
+        super().__init__(self._server)
 
     @property
     def mails(self) -> list[EmailMessage]:
         """What has come so far."""
         return list(self._server.mails)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)

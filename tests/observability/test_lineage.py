@@ -101,7 +101,8 @@ def test_what_buys_nothing_has_no_facet(venice_connection: str) -> None:
     ("path", "expected"),
     [
         ("/data/clip.mp4", ("file", "/data/clip.mp4")),
-        ("s3://aws_default@bucket/a/clip.mp4", ("s3://bucket", "a/clip.mp4")),
+        ("file:///data/clip #1?.mp4", ("file", "/data/clip #1?.mp4")),
+        ("s3://aws_default@bucket/a/clip #1?.mp4", ("s3://bucket", "a/clip #1?.mp4")),
         ("gs://bucket/clip.mp4", ("gs://bucket", "clip.mp4")),
     ],
 )

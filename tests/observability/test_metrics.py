@@ -19,7 +19,7 @@ from airflow.sdk.observability.metrics import stats_utils
 from airflow_provider_venice import observability
 from airflow_provider_venice.exceptions import VeniceBudgetError, VeniceError, VeniceRequestError
 from airflow_provider_venice.hooks.venice import VeniceHook
-from airflow_provider_venice.observability.stats import _log_failure, _sender
+from airflow_provider_venice.observability.stats import _sender, log_failure
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator, VeniceQueueVideoOperator
 from airflow_provider_venice.sensors.video import VeniceVideoSensor
 from airflow_provider_venice.simulator import VeniceSimulator
@@ -156,7 +156,7 @@ def test_metrics_that_fail_lose_no_clip(
     def broken() -> Any:
         raise RuntimeError("no metrics today")
 
-    _log_failure.cache_clear()
+    log_failure.cache_clear()
     stats.initialize(factory=broken, export_legacy_names=True)
     try:
         result = run_task(generate(tmp_path))
@@ -165,6 +165,14 @@ def test_metrics_that_fail_lose_no_clip(
     assert Path(result["path"]).exists()
     assert len(venice_simulator.journal.charges) == 1
     assert len([record for record in caplog.records if "no metrics today" in str(record.exc_info)]) == 1
+
+
+def test_a_price_that_is_no_number_harms_nothing(statsd: StatsdServer) -> None:
+    observability.clip_bought("a-model", "NaN", time.time())
+    observability.clip_bought("a-model", None, time.time())
+    observability.clip_bought("a-model", "0.0875", time.time())
+    time.sleep(0.1)
+    assert statsd.counts() == {observability.CLIPS_BOUGHT: 3, observability.SPENT: 87_500}
 
 
 class TriggerCommsDecoder:
