@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from typing import Any
 
 import pytest
 import requests
@@ -98,6 +99,25 @@ def test_overwrite(object_store: ObjectStore, bucket: str, venice_simulator: Ven
     run_task(VeniceDownloadVideoOperator(**download, overwrite=True), Tries(run_id="four"))
     assert digest() == first["sha256"]
     assert len(venice_simulator.journal.charges) == 2
+
+
+def test_a_clip_that_is_there_is_reused(
+    object_store: ObjectStore, bucket: str, venice_simulator: VeniceSimulator
+) -> None:
+    def make(run_id: str, *prompts: str) -> Any:
+        requests = [{"prompt": prompt} for prompt in prompts]
+        path = f"s3://{CONN_ID}@{bucket}/{{index}}.mp4"
+        return run_task(generate(path, request=requests, prompt=None, existing="reuse"), Tries(run_id=run_id))
+
+    first = make("one", "a", "b")
+    second = make("two", "a", "b", "c")
+    assert [clip.get("reused") for clip in second] == [True, True, None]
+    assert [clip["sha256"] for clip in second[:2]] == [clip["sha256"] for clip in first]
+    with pytest.raises(AirflowFailException, match=r"request\[1\] \"d\": .* prompt 'b' → 'd'"):
+        make("three", "a", "d", "c", "e")
+    assert len(venice_simulator.journal.charges) == 3
+    # Nobody holds a name.
+    assert set(object_store.sizes(bucket)) == {f"{n}.mp4{end}" for n in range(3) for end in ("", ".json")}
 
 
 @pytest.mark.parametrize(

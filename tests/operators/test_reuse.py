@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk import Asset
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_venice.exceptions import VeniceRequestError, VideoTargetReserved, VideoTimeoutError
 from airflow_provider_venice.generation.delivery import Delivery
@@ -130,6 +132,23 @@ class TestTheSameRequest:
         with pytest.raises(AirflowFailException, match="seed 7 → 8"):
             run_task(generate(tmp_path / "clip.mp4", seed=8), Tries(run_id="tuesday"))
         assert len(venice_simulator.journal.charges) == 1
+
+
+def test_in_an_object_storage(tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+    make: Any = MemoryFileSystem
+    store = make(skip_instance_cache=True)
+    store.store, store.pseudo_dirs = {}, ["", "/bucket"]
+    attach("memory", conn_id=tmp_path.name, fs=store)
+    path = f"memory://{tmp_path.name}@bucket/clip.mp4"
+    made = run_task(generate(path), Tries(run_id="monday"))
+    again = run_task(generate(path), Tries(run_id="tuesday"))
+    assert (again["path"], again["sha256"], again["reused"]) == (made["path"], made["sha256"], True)
+    with pytest.raises(AirflowFailException, match="seed 7 → 8"):
+        run_task(generate(path, seed=8), Tries(run_id="tuesday"))
+    store.rm_file("/bucket/clip.mp4.json")
+    with pytest.raises(AirflowFailException, match="has no manifest that says"):
+        run_task(generate(path), Tries(run_id="tuesday"))
+    assert len(venice_simulator.journal.charges) == 1
 
 
 def age(manifest: Path, **changes: Any) -> None:
