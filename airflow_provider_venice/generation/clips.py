@@ -99,6 +99,7 @@ class Clip:
             labels=self.submission.labels,
             cost=None if cost is None else float(cost),
             reasons=entry.reasons if has_failed and entry is not None else None,
+            refused_models=self.submission.models.refused,
         )
 
 

@@ -30,6 +30,7 @@ def describe_outcome(
     labels: Mapping[str, Any] | None = None,
     cost: float | None = None,
     reasons: Mapping[str, Any] | None = None,
+    refused_models: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """
     Return the entry of a clip, as plain JSON: what has become of it so far.
@@ -45,10 +46,12 @@ def describe_outcome(
     :param labels: those of the request, where there is no job.
     :param cost: its price in US dollars, where there is no job.
     :param reasons: what Venice has said of the failure to an earlier try, see :func:`describe_reasons`.
+    :param refused_models: which models have refused the clip, and why, where there is no job.
     """
     if job is not None:
         request, labels = job.request or request, job.labels or labels
         cost = job.estimated_cost if job.estimated_cost is not None else cost
+        refused_models = job.refused_models
     entry: dict[str, Any] = {
         "status": status or _status(job, error, stored),
         "job": None if job is None else _job(job, error),
@@ -57,6 +60,8 @@ def describe_outcome(
         "estimated_cost": cost,
         "error": None if error is None else str(error),
     }
+    if refused_models:
+        entry["refused_models"] = dict(refused_models)
     if stored is not None:
         return {**entry, **stored.to_dict(), "stored_at": stored_at}
     said = describe_reasons(error) or reasons
