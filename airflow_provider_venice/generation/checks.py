@@ -57,9 +57,10 @@ def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, problems: Reques
     ending = {}
     for clip in clips:
         with problems.about(clip.submission.position):
+            following = clip.submission.models_left[1:]
             clip.request = _available(clip, models)
             model = constraints.check_request(clip.request, models)
-            check_fallbacks(clip.request, clip.submission.models_left[1:], models)
+            check_fallbacks(clip.request, following, models)
             if model.deprecation:
                 ending[model.id] = model.deprecation
     for name, deprecation in ending.items():

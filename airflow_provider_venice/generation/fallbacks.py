@@ -10,7 +10,7 @@ from airflow_provider_venice.api import constraints
 from airflow_provider_venice.api.model import VideoModel
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.api.values import is_rendered_none, is_unset
-from airflow_provider_venice.exceptions import VeniceAPIError, VeniceRequestError, VideoGenerationError
+from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError, VideoGenerationError
 
 #: Statuses and codes of Venice that refuse a clip of this model, and say nothing against another model; ``None`` stands
 #: for any code.
@@ -51,9 +51,9 @@ def admits_fallback(error: Exception) -> bool:
     return is_refusal and error.credits_refunded is not False
 
 
-def is_of_every_request(error: VeniceAPIError) -> bool:
+def is_of_every_request(refusal: VeniceError) -> bool:
     """Whether a refusal that admits a fallback would meet any other request to the same model."""
-    return error.status_code != _POLICY
+    return isinstance(refusal, VeniceAPIError) and refusal.status_code != _POLICY
 
 
 def read_models(value: Any) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class ModelChoice:
     """
 
     def __init__(self, fallback_models: Sequence[str]) -> None:
-        self._fallback_models = fallback_models
+        self._fallback_models = tuple(fallback_models)
         #: Why each model was not bought, or was refunded; the one that was asked for stands first.
         self.refused: dict[str, str] = {}
 

@@ -38,10 +38,10 @@ class Entry:
     :param reasons: what Venice has said of the failure beside its message, for people.
     :param cause: why the outcome is unknown, as far as the try that sent it could say.
     :param spent: US dollars, as text, that earlier submissions of this clip have cost and that were not refunded.
-    :param admits_fallback: whether that failure lets another model be bought for the clip.
+    :param unpriced: how many such submissions had no quote, and count at the price of the next one.
+    :param admits_fallback: whether the failure lets another model be bought for the clip.
     :param refused_models: which models had refused the clip before this one was asked, and why; the one that the
         request names stands first.
-    :param unpriced: how many such submissions had no quote, and count at the price of the next one.
     """
 
     fingerprint: str

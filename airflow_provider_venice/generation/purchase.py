@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_venice.api.model import VideoJob, VideoQuote
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
-    VeniceAPIError,
     VeniceBudgetError,
     VeniceError,
     VeniceRateLimitError,
@@ -92,7 +91,7 @@ class Purchase:
         #: The prices of what is still to be bought, by position.
         self._quotes: dict[int, VideoQuote] = {}
         #: The models that Venice does not sell at present, as it has said to a clip of this run.
-        self._unavailable: dict[str, VeniceAPIError] = {}
+        self._unavailable: dict[str, VeniceError] = {}
 
     def buy_missing(self) -> None:
         """
@@ -154,7 +153,7 @@ class Purchase:
         quotes = pricing.price_requests(
             requests, self._hook, problems, needs_price=needs_price, log=self._log, fall_back=self._fall_back
         )
-        self._quotes.update(quotes)
+        self._quotes = {**{place: known for place, known in self._quotes.items() if place not in requests}, **quotes}
         for position in requests:
             self._clips[position].cost = quotes[position].estimated_cost if position in quotes else None
 
@@ -163,6 +162,9 @@ class Purchase:
         clip = self._clips[position]
         if clip.request is None or not clip.submission.fall_back(clip.request.model, error):
             return None
+        if is_of_every_request(error):
+            # No other clip of this run is refused by it as well: many refusals bring the block.
+            self._unavailable[clip.request.model] = error
         clip.request = clip.submission.request
         return clip.request
 
@@ -217,7 +219,6 @@ class Purchase:
                 clip.submission.refused(request, error)
             following = self._fall_back(clip.position, error)
             if following is not None:
-                self._note_unavailable(request.model, error)
                 return self._buy_fallback(clip, following)
             return self._give_up(clip, error)
         return True
@@ -235,11 +236,6 @@ class Purchase:
             return self._give_up(clip, error)
         assert clip.request is not None
         return self._buy(clip, clip.request)
-
-    def _note_unavailable(self, model: str, error: VeniceError) -> None:
-        """Remember a model that no clip of this run needs to be refused by: many refusals bring the block."""
-        if isinstance(error, VeniceAPIError) and is_of_every_request(error):
-            self._unavailable[model] = error
 
     def _give_up(self, clip: Clip, error: VeniceError) -> bool:
         """Note why a clip is not bought; whether the next may be tried."""

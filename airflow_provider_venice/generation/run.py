@@ -250,7 +250,10 @@ class GenerationRun:
             if polled is None or clip.job is None:
                 continue
             if error is None:
-                clip.job, clip.is_finished = dataclasses.replace(decrypt_link(polled), request=clip.job.request), True
+                clip.job = dataclasses.replace(
+                    decrypt_link(polled), request=clip.job.request, refused_models=clip.job.refused_models
+                )
+                clip.is_finished = True
             elif not clip.is_finished:
                 self._fail(clip, error)
                 failure = next(one for one in event["failures"] if one["queue_id"] == polled.queue_id)

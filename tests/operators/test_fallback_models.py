@@ -507,6 +507,12 @@ def test_a_fallback_that_cannot_take_the_request_is_refused_before_anything_is_b
     assert not venice_simulator.journal.calls("queue")
 
 
+def test_a_misspelt_fallback_is_refused_also_where_it_would_be_passed_over(venice_simulator: VeniceSimulator) -> None:
+    with pytest.raises(AirflowFailException, match="fallback_models: model 'wan-2-6' is not a video model"):
+        run_task(queue("wan-2-6", SECOND, model=OFFLINE))
+    assert not venice_simulator.journal.calls("queue")
+
+
 def test_a_fallback_that_is_offline_now_stops_nothing(venice_simulator: VeniceSimulator) -> None:
     assert run_task(queue(OFFLINE))["model"] == FIRST
 
