@@ -137,6 +137,7 @@ class VeniceAPIError(VeniceError):
     :param retry_after: seconds until the server wants to be asked again.
     :param may_have_acted: whether the request may have been carried out all the same; by default after a
         408 and every 5xx.
+    :param is_foreign: whether a proxy or a CDN in front of the API has answered, and not the API.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class VeniceAPIError(VeniceError):
         credits_refunded: bool | None = None,
         retry_after: float | None = None,
         may_have_acted: bool | None = None,
+        is_foreign: bool = False,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
@@ -162,6 +164,7 @@ class VeniceAPIError(VeniceError):
         self.recommended_model = recommended_model
         self.credits_refunded = credits_refunded
         self.retry_after = retry_after
+        self.is_foreign = is_foreign
         unknown = status_code == 408 or status_code >= 500
         self.may_have_acted = unknown if may_have_acted is None else may_have_acted
 

@@ -33,6 +33,8 @@ with DAG(
         # Models that list aspect ratios want one; image-to-video models take none.
         aspect_ratio="16:9",
         resolution="720p",
+        # Bought only if the first model refuses the clip before payment, is gone or offline, or its job was refunded.
+        fallback_models=["wan-2.6-text-to-video"],
         # US dollars; above it the task fails before anything is queued.
         max_cost=2.00,
         # A path of the worker, or an object storage: s3://aws_default@bucket/clips/…

@@ -107,6 +107,8 @@ class VideoJob(PlainObject):
     :param estimated_cost: the quoted US dollars, where somebody asked.
     :param balance_before: US dollars on the account before the charge, where Venice reported it.
     :param labels: values of the user's own that the request carried; never sent.
+    :param requested_model: the model that was asked for, where a fallback model was bought.
+    :param refused_models: then, the models that were asked before, each with the reason why it was not bought.
     :param encrypted_url: ``download_url`` as it may be stored; the hook sets it.
     """
 
@@ -128,6 +130,8 @@ class VideoJob(PlainObject):
     estimated_cost: float | None = None
     balance_before: float | None = None
     labels: Mapping[str, Any] | None = field(default=None, repr=False)
+    requested_model: str | None = None
+    refused_models: Mapping[str, Any] | None = field(default=None, repr=False)
     encrypted_url: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -272,6 +276,8 @@ _JOB_FIELDS = {
     "estimated_cost": NUMBER,
     "balance_before": NUMBER,
     "labels": MAPPING,
+    "requested_model": TEXT,
+    "refused_models": MAPPING,
 }
 
 

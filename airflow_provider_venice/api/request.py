@@ -228,7 +228,10 @@ def set_apart(row: Mapping[Any, Any], label_fields: Collection[str], ignore_fiel
 _TASK_ARGUMENTS = {
     "output_path": "; give the task a list of paths or one with {index}, or map it with expand_kwargs(rows)",
     **dict.fromkeys(
-        ("delete_media", "existing", "manifest", "max_cost", "min_balance", "overwrite", "timeout", "venice_conn_id"),
+        (
+            *("delete_media", "existing", "fallback_models", "manifest", "max_cost", "min_balance", "overwrite"),
+            *("timeout", "venice_conn_id"),
+        ),
         "; map the task with expand_kwargs(rows)",
     ),
 }

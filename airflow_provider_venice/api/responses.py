@@ -203,6 +203,7 @@ def raise_for_status(
     # Only the API's own code shows that nothing was accepted; a proxy knows nothing of that.
     refused = response.is_api_error and known["error_code"] in _REFUSALS
     known["may_have_acted"] = False if refused else None
+    known["is_foreign"] = not response.is_api_error
     if response.is_api_error:
         text = _message(status, said, known, not_found)
     else:

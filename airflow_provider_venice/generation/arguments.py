@@ -20,6 +20,7 @@ from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.request import REQUEST_FIELDS, VideoRequest
 from airflow_provider_venice.api.values import is_unset
 from airflow_provider_venice.exceptions import VeniceRequestError
+from airflow_provider_venice.generation.fallbacks import read_models
 from airflow_provider_venice.generation.request_errors import RequestErrors
 from airflow_provider_venice.hooks.failures import InvalidArgument
 from airflow_provider_venice.storage import path_text
@@ -147,6 +148,19 @@ def check_limits(**limits: Any) -> None:
     :raises VeniceRequestError: naming the argument.
     """
     Budget.of(**{name: value for name, value in limits.items() if is_literal(value)})
+
+
+def check_models(models: Any) -> None:
+    """
+    Refuse a literal that names no models.
+
+    :raises VeniceRequestError: naming the argument, or the entry of the list.
+    """
+    if is_literal(models):
+        read_models(models)
+    elif isinstance(models, (list, tuple)):
+        for one in models:
+            check_models(one)
 
 
 def check_job(job: Any, *, many: bool) -> None:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_venice.api import constraints
 from airflow_provider_venice.api.fingerprint import fingerprint
+from airflow_provider_venice.api.model import VideoModel
+from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import VeniceRequestError
 from airflow_provider_venice.generation.clips import Clip
+from airflow_provider_venice.generation.fallbacks import check_fallbacks, find_unavailable
 from airflow_provider_venice.generation.request_errors import RequestErrors
 
 if TYPE_CHECKING:
@@ -53,13 +56,23 @@ def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, problems: Reques
     models = hook.list_models()
     ending = {}
     for clip in clips:
-        assert clip.request is not None
         with problems.about(clip.submission.position):
+            following = clip.submission.models_left[1:]
+            clip.request = _available(clip, models)
             model = constraints.check_request(clip.request, models)
+            check_fallbacks(clip.request, following, models)
             if model.deprecation:
                 ending[model.id] = model.deprecation
     for name, deprecation in ending.items():
         log.warning("Model %s is going to end: %s", name, dict(deprecation))
+
+
+def _available(clip: Clip, models: Sequence[VideoModel]) -> VideoRequest:
+    """Return the request for the first model of a clip that the catalogue has to sell; for the last if it has none."""
+    request = clip.submission.request
+    while (reason := find_unavailable(request.model, models)) and clip.submission.fall_back(request.model, reason):
+        request = clip.submission.request
+    return request
 
 
 def _check_targets(clips: Sequence[Clip], problems: RequestErrors) -> None:

@@ -106,6 +106,7 @@ class Clip:
             venice_conn_id=self.submission.venice_conn_id,
             usage_history=entry.finding if self.is_doubtful and entry is not None else None,
             is_reused=self.is_reused,
+            refused_models=self.submission.models.refused,
         )
 
 

@@ -36,8 +36,8 @@ def defer_until_completed(
     from airflow_provider_venice.triggers.video import VeniceVideoTrigger
 
     trigger = VeniceVideoTrigger(
-        # What was asked for is in the ledger; a trigger's row and event need not carry it.
-        jobs=[dataclasses.replace(job, request=None) for job in jobs],
+        # What was asked for, and of which models, is in the ledger; a trigger's row and event need not carry it.
+        jobs=[dataclasses.replace(job, request=None, refused_models=None) for job in jobs],
         venice_conn_id=options.venice_conn_id,
         poll_interval=options.poll_interval,
         deadline=deadline,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +43,9 @@ class Entry:
     :param unpriced: how many such submissions had no quote, and count at the price of the next one.
     :param media: digests of the media that were sent, see :mod:`airflow_provider_venice.api.media_digests`; ``None``
         where nobody keeps them.
+    :param admits_fallback: whether the failure lets another model be bought for the clip.
+    :param refused_models: which models had refused the clip before this one was asked, and why; the one that the
+        request names stands first.
     """
 
     fingerprint: str
@@ -63,6 +66,19 @@ class Entry:
     spent: str = "0"
     unpriced: int = 0
     media: Mapping[str, str] | None = None
+    admits_fallback: bool = False
+    refused_models: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def requested_model(self) -> str:
+        """The model that the request names; ``model`` may be one that has followed it."""
+        return next(iter(self.refused_models), self.model)
+
+    @property
+    def refused_by_now(self) -> dict[str, str]:
+        """Which models have refused the clip, and why: this one as well, where its failure lets another be bought."""
+        own = {self.model: self.failure} if self.failure is not None and self.admits_fallback else {}
+        return {**self.refused_models, **own}
 
     @property
     def is_doubt(self) -> bool:
@@ -164,7 +180,7 @@ class Ledger:
         stored = self._store.get(self._key)
         if stored is None:
             return None
-        names = {field.name for field in dataclasses.fields(Entry)}
+        names = {one.name for one in dataclasses.fields(Entry)}
         return Entry(**{name: value for name, value in stored.items() if name in names})
 
     def new_entry(self, fingerprint: str, model: str, previous: Entry | None, **fields: Any) -> Entry:

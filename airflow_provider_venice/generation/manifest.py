@@ -163,6 +163,8 @@ def _origin(context: Context, job: VideoJob) -> dict[str, Any]:
     request = dict(job.request or {})
     return {
         "model": job.model,
+        "requested_model": job.requested_model or job.model,
+        "refused_models": dict(job.refused_models or {}),
         "queue_id": job.queue_id,
         "request": request,
         "labels": dict(job.labels or {}),

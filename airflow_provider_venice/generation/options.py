@@ -27,6 +27,7 @@ class RunOptions:
     :param timeout: seconds that one try waits.
     :param on_clear: what to do after a clear: ``reattach`` or ``resubmit``.
     :param on_ambiguous: what to do in doubt: ``fail``, ``check`` or ``resubmit``.
+    :param fallback_models: ids of the models that may follow the one of a request.
     :param wait: whether to wait for the clips.
     :param delivery: where the clips go; ``None`` where the task stores none.
     """
@@ -42,5 +43,6 @@ class RunOptions:
     timeout: float
     on_clear: Literal["reattach", "resubmit"]
     on_ambiguous: Literal["fail", "check", "resubmit"]
+    fallback_models: Sequence[str]
     wait: bool
     delivery: Delivery | None

@@ -33,6 +33,7 @@ def describe_outcome(
     venice_conn_id: str | None = None,
     usage_history: Mapping[str, Any] | None = None,
     is_reused: bool = False,
+    refused_models: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """
     Return the entry of a clip, as plain JSON: what has become of it so far.
@@ -51,10 +52,12 @@ def describe_outcome(
     :param venice_conn_id: the connection of a submission in doubt, for whoever asks its account's usage history.
     :param usage_history: what the account's usage history says of a doubt, where it was asked.
     :param is_reused: whether it was there already: then its ``estimated_cost`` is 0, and that of its job stays.
+    :param refused_models: which models have refused the clip, and why, where there is no job.
     """
     if job is not None:
         request, labels = job.request or request, job.labels or labels
         cost = job.estimated_cost if job.estimated_cost is not None else cost
+        refused_models = job.refused_models
     entry: dict[str, Any] = {
         "status": status or _status(job, error, stored),
         "job": None if job is None else _job(job, error),
@@ -63,6 +66,8 @@ def describe_outcome(
         "estimated_cost": cost,
         "error": None if error is None else str(error),
     }
+    if refused_models:
+        entry["refused_models"] = dict(refused_models)
     if stored is not None:
         reused = {"estimated_cost": 0.0, "reused": True} if is_reused else {}
         return {**entry, **stored.to_dict(), "stored_at": stored_at, **reused}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,13 @@ def check_budget(
 
 
 def price_requests(
-    requests: Mapping[int, VideoRequest], hook: VeniceHook, problems: RequestErrors, *, needs_price: bool, log: Any
+    requests: Mapping[int, VideoRequest],
+    hook: VeniceHook,
+    problems: RequestErrors,
+    *,
+    needs_price: bool,
+    log: Any,
+    fall_back: Callable[[int, VeniceError], VideoRequest | None] = lambda *_: None,
 ) -> dict[int, VideoQuote]:
     """
     Return the price of each request by its place; those that differ in nothing that prices them take one quote.
@@ -47,15 +53,22 @@ def price_requests(
     :param requests: those to price, by their places.
     :param problems: gets what Venice refuses to price, where ``needs_price``.
     :param needs_price: whether a missing price is an error; else it is logged.
+    :param fall_back: is given a refusal where a price is needed, and returns the request for the next model, if any.
     :raises VeniceError: when no price comes, for a reason that would meet any other request as well.
     """
     quotes: dict[int, VideoQuote] = {}
     known: dict[str, VideoQuote | VeniceError] = {}
-    for position, request in requests.items():
+
+    def ask(request: VideoRequest) -> VideoQuote | VeniceError:
         body = json.dumps(request.to_quote_body(), sort_keys=True, default=repr)
         if body not in known:
             known[body] = _quote(hook, request, needs_price=needs_price)
-        answer = known[body]
+        return known[body]
+
+    for position, request in requests.items():
+        answer = ask(request)
+        while needs_price and isinstance(answer, VeniceError) and (following := fall_back(position, answer)):
+            answer = ask(following)
         if isinstance(answer, VideoQuote):
             quotes[position] = answer
             continue

@@ -25,6 +25,7 @@ class Progress:
     :param stored: by position, as text: when its job was found completed and when its file was stored.
     :param failed: by position, as text: the ``job`` and its ``failure``, as the trigger's event has them.
     :param reused: by position, as text: the SHA-256 of the clip that was there and is reused.
+    :param replaced: queue ids of the jobs that were refunded, and that another model follows.
     :param download_wait: since when, and until when, a download may wait for the rate limit, in epoch seconds.
     :param checked: positions of the clips about whose doubt the usage history was asked.
     """
@@ -37,6 +38,7 @@ class Progress:
     reused: dict[str, str] = field(default_factory=dict)
     download_wait: list[float] | None = None
     checked: list[int] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, travelled: Mapping[str, Any] | None, try_number: int | None) -> Progress:
@@ -63,6 +65,11 @@ class Progress:
         """Remember a clip that is stored, and what it has really cost."""
         self.download_wait = None
         self.stored[str(position)] = {"completed_at": job.completed_at, "stored_at": stored_at, "cost": cost}
+
+    def note_replaced(self, position: int, job: VideoJob) -> None:
+        """Remember a job that was refunded, and in whose place a job of another model is to be bought."""
+        self.paid = [paid for paid in self.paid if paid != position]
+        self.replaced.append(job.queue_id)
 
     def note_failed(self, position: int, job: VideoJob, failure: Mapping[str, Any], error: Exception) -> None:
         """Remember what the trigger's event says of a job that has failed, in the words that the log has."""

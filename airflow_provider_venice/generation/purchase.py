@@ -7,7 +7,8 @@ In this order, so that what can be refused is refused before anything is paid:
 2. ``_check``: fields, constraints, media and targets of all requests, then their prices, then the budget.
 3. ``_reserve``: the targets of all, or of none.
 4. ``_buy``: one clip after the other, each as :mod:`~airflow_provider_venice.generation.submission` does it. Where the
-   rate limit asks for a wait, the task is deferred, and begins again at 1 with those that are still missing.
+   rate limit asks for a wait, the task is deferred, and begins again at 1 with those that are still missing. Where a
+   model refuses a clip, the next one that the task names is priced, compared with the budget and bought.
 
 The first failure that would meet the others as well, or that leaves a doubt, ends it.
 """
@@ -34,6 +35,7 @@ from airflow_provider_venice.generation.clips import Clip, can_heal
 from airflow_provider_venice.generation.deferral import defer_for_rate_limit
 from airflow_provider_venice.generation.delivery import SHORT_WAIT
 from airflow_provider_venice.generation.doubts import require_admin_connection
+from airflow_provider_venice.generation.fallbacks import is_of_every_request
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.reports import MOST_NAMED, Reports
@@ -90,6 +92,10 @@ class Purchase:
         self._expires_at = None if admission is None else admission.expires_at
         self._is_one_of_many = is_one_of_many
         self._log = log
+        #: The prices of what is still to be bought, by position.
+        self._quotes: dict[int, VideoQuote] = {}
+        #: The models that Venice does not sell at present, as it has said to a clip of this run.
+        self._unavailable: dict[str, VeniceError] = {}
 
     def buy_missing(self) -> None:
         """
@@ -150,13 +156,31 @@ class Purchase:
             for place, clip in zip(places, clips, strict=True)
             if clip.request is not None and not problems.has(place)
         }
-        needs_price = self._options.budget.needs_price
-        quotes = pricing.price_requests(valid, self._hook, problems, needs_price=needs_price, log=self._log)
-        for clip in clips:
-            quote = quotes.get(clip.submission.position)
-            clip.cost = None if quote is None else quote.estimated_cost
-        problems.raise_all(self._check_budget(quotes))
+        self._quotes = {}
+        self._price(valid, problems)
+        problems.raise_all(self._check_budget(self._quotes))
         return clips
+
+    def _price(self, requests: Mapping[int, VideoRequest], problems: RequestErrors) -> None:
+        """Price requests by their positions; sets the ``cost`` of each clip that has one."""
+        needs_price = self._options.budget.needs_price
+        quotes = pricing.price_requests(
+            requests, self._hook, problems, needs_price=needs_price, log=self._log, fall_back=self._fall_back
+        )
+        self._quotes = {**{place: known for place, known in self._quotes.items() if place not in requests}, **quotes}
+        for position in requests:
+            self._clips[position].cost = quotes[position].estimated_cost if position in quotes else None
+
+    def _fall_back(self, position: int, error: VeniceError) -> VideoRequest | None:
+        """Return the request for the next model of a clip after a refusal; ``None`` where there is none."""
+        clip = self._clips[position]
+        if clip.request is None or not clip.submission.fall_back(clip.request.model, error):
+            return None
+        if is_of_every_request(error):
+            # No other clip of this run is refused by it as well: many refusals bring the block.
+            self._unavailable[clip.request.model] = error
+        clip.request = clip.submission.request
+        return clip.request
 
     def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
         """Return what the budget has against the prices."""
@@ -196,6 +220,9 @@ class Purchase:
 
     def _buy(self, clip: Clip, request: VideoRequest) -> bool:
         """Buy one clip; whether the next may be tried."""
+        known = self._unavailable.get(request.model)
+        if known is not None and (following := self._fall_back(clip.position, known)):
+            return self._buy_fallback(clip, following)
         try:
             clip.job = self._submit(clip, request)
         except NotNoted as error:
@@ -203,13 +230,33 @@ class Purchase:
             self._log.error("%s: %s", clip.submission, error)
             return False
         except VeniceError as error:
-            clip.error = error
-            self._log.error("%s: %s", clip.submission, error)
             if is_of_one_request(error):
                 clip.submission.refused(request, error)
-                return True
-            return isinstance(error, VeniceRequestError)
+            following = self._fall_back(clip.position, error)
+            if following is not None:
+                return self._buy_fallback(clip, following)
+            return self._give_up(clip, error)
         return True
+
+    def _buy_fallback(self, clip: Clip, request: VideoRequest) -> bool:
+        """Price a clip for its next model, and buy it where the budget admits that; whether the next may be tried."""
+        try:
+            # It is one clip of those that are missing: what is wrong with it is raised at once, and fails it alone.
+            self._price({clip.position: request}, RequestErrors(self._options.requests, is_list=False))
+            missing = {one.position for one in self._clips if one.is_missing}
+            budget = self._check_budget({place: quote for place, quote in self._quotes.items() if place in missing})
+            if budget is not None:
+                raise budget
+        except VeniceError as error:
+            return self._give_up(clip, error)
+        assert clip.request is not None
+        return self._buy(clip, clip.request)
+
+    def _give_up(self, clip: Clip, error: VeniceError) -> bool:
+        """Note why a clip is not bought; whether the next may be tried."""
+        clip.error = error
+        self._log.error("%s: %s", clip.submission, error)
+        return is_of_one_request(error) or isinstance(error, VeniceRequestError)
 
     def _submit(self, clip: Clip, request: VideoRequest) -> VideoJob:
         """Submit a clip; where the rate limit asks for a wait, leave that to the triggerer and come back."""

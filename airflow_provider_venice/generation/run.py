@@ -133,8 +133,12 @@ class GenerationRun:
         self._take_up(announce=event is None and self._admission is None)
         self._store([clip for clip in self._clips if clip.is_finished])
         self._purchase.buy_missing()
-        if self._options.wait:
+        while self._options.wait:
             self._await_rest()
+            if not any(clip.is_missing for clip in self._clips):
+                break
+            # A job was refunded, and another model is left for its clip: each time one fewer.
+            self._purchase.buy_missing()
         doubts = Doubts(self._clips, self._options, self._hook, self._context, self._progress, self._log)
         if doubts.settle(event):
             return self.execute(event, self._progress.to_dict())
@@ -255,17 +259,21 @@ class GenerationRun:
         """Take in what the trigger has found of the jobs of these clips."""
         from airflow_provider_venice.hooks.private_links import decrypt_link
 
-        unmatched = dict(outcomes)
+        unmatched = {name: outcome for name, outcome in outcomes.items() if name not in self._progress.replaced}
         for clip in clips:
             polled, error = unmatched.pop(clip.job.queue_id, (None, None)) if clip.job is not None else (None, None)
             if polled is None or clip.job is None:
                 continue
             if error is None:
-                clip.job, clip.is_finished = dataclasses.replace(decrypt_link(polled), request=clip.job.request), True
+                clip.job = dataclasses.replace(
+                    decrypt_link(polled), request=clip.job.request, refused_models=clip.job.refused_models
+                )
+                clip.is_finished = True
             elif not clip.is_finished:
                 self._fail(clip, error)
                 failure = next(one for one in event["failures"] if one["queue_id"] == polled.queue_id)
-                self._progress.note_failed(clip.position, polled, failure, error)
+                if clip.error is not None:
+                    self._progress.note_failed(clip.position, polled, failure, error)
         if unmatched and any(clip.is_missing for clip in clips):
             # Somebody has deleted the record while the task waited. Buying again would be a second charge.
             stop_if_replaced(self._context["ti"])
@@ -403,7 +411,7 @@ class GenerationRun:
             defer_for_download(options.venice_conn_id, wait, error.retry_after, travels, self._log)
 
     def _fail(self, clip: Clip, error: VeniceError) -> None:
-        """Take in that a job has no video, or that nobody knows yet."""
+        """Take in that a job has no video, or that nobody knows yet; or that another model is to be bought for it."""
         clip.error = error
         if isinstance(error, VideoGenerationError) and clip.job is not None:
             consequence = clip.submission.failed(clip.job, error)
@@ -412,6 +420,11 @@ class GenerationRun:
                     self._context, clip.target, clip.job, clip.owner, error, self._log, self._costs
                 )
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
+            job = clip.job
+            if consequence and clip.submission.fall_back(job.model, error):
+                clip.job = clip.error = None
+                self._progress.note_replaced(clip.position, job)
+                return
             self._purchase.release([clip])
         self._log.error("%s: %s", clip.submission, error)
 

@@ -32,6 +32,7 @@ from airflow_provider_venice.exceptions import (
     VeniceRequestError,
     VideoGenerationError,
 )
+from airflow_provider_venice.generation.fallbacks import ModelChoice, admits_fallback
 from airflow_provider_venice.generation.ledger import Entry, Ledger
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.outcomes import describe_reasons
@@ -82,6 +83,7 @@ class Submission:
         #: Which of the requests it is, for messages.
         self.place = f"request[{position}]" if options.is_list else "the clip"
         self.ledger = Ledger(context, position if options.is_list else None)
+        self.models = ModelChoice(options.fallback_models)
         #: The last entry that was read or written; in doubt, with what is not stored yet.
         self.entry: Entry | None = None
         self._stored: Entry | None = None
@@ -107,19 +109,49 @@ class Submission:
     @cached_property
     def _shown(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         try:
-            request = self.request
+            request = self._asked
         except VeniceRequestError:
             return None, None
         return request.describe(), request.labels
 
     @property
+    def _asked(self) -> VideoRequest:
+        """What was asked for."""
+        return self._options.read_request(self._given)
+
+    @property
     def request(self) -> VideoRequest:
         """
-        What to buy.
+        What to buy: what was asked for, of the first model that has not refused it.
 
         :raises VeniceRequestError: naming every field that is unknown or wrong.
         """
-        return self._options.read_request(self._given)
+        return self.models.choose(self._asked)
+
+    @property
+    def models_left(self) -> list[str]:
+        """The models that have not refused the clip, that of :attr:`request` first."""
+        return self.models.left(self._asked)
+
+    def fall_back(self, model: str, reason: object) -> bool:
+        """
+        Go on to the next model, if one is left after an end that is certain and free; log why, and return whether so.
+
+        :param model: the model that is not bought, or was refunded.
+        :param reason: the error, or what the catalogue says.
+        """
+        if isinstance(reason, Exception) and not admits_fallback(reason):
+            return False
+        try:
+            following = self.models.refuse(self._asked, model, reason)
+        except VeniceRequestError:
+            return False  # edited since the clip was bought, and not valid
+        if following is not None:
+            self._log_fallback(model, reason, following)
+        return following is not None
+
+    def _log_fallback(self, model: str, reason: object, following: str) -> None:
+        self._log.warning("%s: model %r gives no clip: %s. Falling back to %r", self, model, reason, following)
 
     @cached_property
     def delivery(self) -> Delivery | None:
@@ -182,13 +214,15 @@ class Submission:
                 "a retry. If you have cleared this task, clear it once more",
                 self,
             )
+        falls_back = cleared != "yes" and self._recall_models(past)
         if past.job is None:
-            self._settle_intent(past, cleared=cleared == "yes")
+            if not falls_back:
+                self._settle_intent(past, cleared=cleared == "yes")
             return None
         from airflow_provider_venice.hooks.private_links import decrypt_link
 
         job = decrypt_link(past.job)
-        if not self._is_wanted(past, job, cleared=cleared == "yes"):
+        if falls_back or not self._is_wanted(past, job, cleared=cleared == "yes"):
             return None
         self._compare_request(past, job, cleared=cleared == "yes")
         settled = self.ledger.settled(dataclasses.replace(past, failure=None, reasons=None))
@@ -225,6 +259,7 @@ class Submission:
             previous,
             cost=None if cost is None else str(cost),
             media=send.media_digests if keeps_media else None,
+            refused_models=self.models.before(request.model),
         )
         # Invariant: no submission leaves without a stored intent. A crash right after this line leaves an intent that
         # was never sent: a doubt that a person has to check, and no money lost.
@@ -242,7 +277,16 @@ class Submission:
             raise
         # Invariant: between the answer and this note stands nothing that can fail on a user's value. A crash right
         # here leaves a charged job whose id is gone: the next try finds the intent, and stops in doubt.
-        return self._note(intent, dataclasses.replace(job, request=described, labels=request.labels))
+        return self._note(
+            intent,
+            dataclasses.replace(
+                job,
+                request=described,
+                labels=request.labels,
+                requested_model=intent.requested_model if intent.refused_models else None,
+                refused_models=intent.refused_models or None,
+            ),
+        )
 
     def report_doubt(self) -> None:
         """Remember that a doubt was reported; a clear from here on is a person's answer to it."""
@@ -264,7 +308,14 @@ class Submission:
 
     def refused(self, request: VideoRequest, error: VeniceError) -> None:
         """Remember that Venice does not sell this clip, so that it is not asked again before the task is cleared."""
-        said = {"failure": str(error), "reasons": describe_reasons(error)}
+        said = {
+            "failure": str(error),
+            "reasons": describe_reasons(error),
+            "admits_fallback": admits_fallback(error),
+            "refused_models": self.models.before(request.model),
+        }
+        # Invariant: the refusal is noted before the next model is asked. A crash right here leaves a retry that goes on
+        # with the next model; a crash before it asks this one again, which is free.
         self._write(self.ledger.new_entry(fingerprint(request), request.model, self.entry, **said))
 
     def failed(self, job: VideoJob, error: VideoGenerationError) -> str:
@@ -278,7 +329,8 @@ class Submission:
             return ""
         refunded = error.credits_refunded is True
         said = dataclasses.replace(past, failure=str(error), reasons=describe_reasons(error))
-        self._write(dataclasses.replace(said, refunded=refunded, costs_nothing=error.costs_nothing))
+        said = dataclasses.replace(said, refunded=refunded, costs_nothing=error.costs_nothing)
+        self._write(dataclasses.replace(said, admits_fallback=admits_fallback(error)))
         observability.clip_failed(past.model, past.cost, refunded=refunded)
         return self._consequence()
 
@@ -293,6 +345,20 @@ class Submission:
             f". It was bought {past.price}, and Venice has not said that the charge came back. A clear of the task "
             f"asks Venice once more and, if the clip has failed indeed, buys another one {price}; max_cost counts both"
         )
+
+    def _recall_models(self, past: Entry) -> bool:
+        """
+        Take over which models have refused the clip; return whether the entry's failure leads to one that is left.
+
+        Where the request has changed since, they have refused another one.
+        """
+        if not past.refused_by_now or self._is_same(past) is False:
+            return False
+        following = self.models.recall(self._asked, past.refused_by_now)
+        if past.failure is None or not past.admits_fallback or following is None:
+            return False
+        self._log_fallback(past.model, past.failure, following)
+        return True
 
     def _settle_intent(self, past: Entry, *, cleared: bool) -> None:
         """
@@ -351,7 +417,11 @@ class Submission:
     def _is_same(self, past: Entry) -> bool | None:
         """Whether the request is the one of an entry; ``None`` where that cannot be known."""
         try:
-            return same_request(past.fingerprint, self.request)
+            asked = self._asked
+            if asked.model == past.requested_model:
+                # A fallback model was bought for the same request: what is compared is the rest.
+                asked = dataclasses.replace(asked, model=past.model)
+            return same_request(past.fingerprint, asked)
         except VeniceRequestError as error:
             self._log.warning("%s: %s", self, error)
             return False

@@ -15,6 +15,7 @@ from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation import arguments
 from airflow_provider_venice.generation.delivery import Delivery, DownloadWait, deliver
+from airflow_provider_venice.generation.fallbacks import read_models
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.links import VeniceClipLink
 from airflow_provider_venice.operators.base import VeniceOperator, VideoRequestOperator
@@ -92,8 +93,12 @@ class VideoQueueingOperator(VideoRequestOperator):
         ``fail`` until a person has checked, ``check`` and submit again only where the account's usage history shows
         that nothing was charged (see the connection's ``admin_conn_id``), or ``resubmit`` on the next try, and perhaps
         pay twice.
+    :param fallback_models: ids of models that may be bought in place of the request's, in this order and under the
+        same ``max_cost``, where that one refuses the clip before payment, is gone or offline, or its job has failed and
+        was refunded. (templated)
     """
 
+    template_fields: Sequence[str] = (*VideoRequestOperator.template_fields, "fallback_models")
     operator_extra_links = (VeniceClipLink(),)
 
     #: What makes the run, for subclasses; ``GenerationRun`` by default.
@@ -108,6 +113,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         timeout: float | timedelta = 3600,
         on_clear: Literal["reattach", "resubmit"] = "reattach",
         on_ambiguous: Literal["fail", "check", "resubmit"] = "fail",
+        fallback_models: Sequence[str] | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -117,6 +123,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         self.deferrable = deferrable
         self.on_clear = on_clear
         self.on_ambiguous = on_ambiguous
+        self.fallback_models = fallback_models
         with arguments.checked(self.task_id):
             self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
             self.timeout = seconds("timeout", timeout)
@@ -125,6 +132,7 @@ class VideoQueueingOperator(VideoRequestOperator):
             arguments.check_choice("on_clear", on_clear, ("reattach", "resubmit"))
             arguments.check_choice("on_ambiguous", on_ambiguous, ("fail", "check", "resubmit"))
             arguments.check_flags(validate=validate, deferrable=deferrable)
+            arguments.check_models(fallback_models)
 
     def execute(self, context: Context) -> Any:
         """Make the clips, or take up those that an earlier try has bought."""
@@ -236,6 +244,7 @@ class VideoQueueingOperator(VideoRequestOperator):
             timeout=self.timeout,
             on_clear=self.on_clear,
             on_ambiguous=self.on_ambiguous,
+            fallback_models=read_models(self.fallback_models),
             wait=self.waits,
             delivery=self.delivery,
         )

@@ -36,6 +36,13 @@ def refusal(of: Response, *args: Any, **kwargs: Any) -> VeniceError:
     return caught.value
 
 
+@pytest.mark.parametrize(("body", "is_foreign"), [({"error": "It broke"}, False), (HTML, True), ({}, True)])
+def test_who_has_answered_is_known(body: Any, is_foreign: bool) -> None:
+    error = refusal(response(404, body))
+    assert isinstance(error, VeniceAPIError)
+    assert error.is_foreign is is_foreign
+
+
 STATUSES = {
     # status: (class, can heal, advice)
     400: (VeniceAPIError, False, ""),

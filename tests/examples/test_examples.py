@@ -113,6 +113,17 @@ def test_generate_video(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_
     assert_paid(venice_simulator, "0.35")
 
 
+def test_generate_video_of_another_model(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_generate_video import dag
+
+    venice_simulator.fail("queue", policy=True)
+    state, _ = run_dag(dag)
+    assert state == "success"
+    assert [job.model.id for job in venice_simulator.jobs] == ["wan-2.6-text-to-video"]
+    check_clip(only_clip(tmp_path), seconds=5)
+    assert_paid(venice_simulator, "0.55")
+
+
 def test_image_to_video(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
     from example_dags.venice_image_to_video import dag
 

@@ -40,6 +40,22 @@ def _rendered(**arguments: Any) -> Callable[[Scene], object]:
 _JOB = "give the job that the queue task returned (its .output)"
 
 ROWS = (
+    _parsed(
+        "``fallback_models`` is a number",
+        "fallback_models is 5; give a list of model ids, such as ['wan-2-7-text-to-video']",
+        fallback_models=5,
+    ),
+    _parsed(
+        "One of ``fallback_models`` is blank",
+        "fallback_models[1] is ''; give the id of a model, or leave it out",
+        fallback_models=["wan-2.6-text-to-video", ""],
+    ),
+    Mistake(
+        "A template in ``fallback_models`` renders to nothing",
+        BEFORE,
+        lambda scene: scene.rendered(fallback_models=["{{ params.other }}"]),
+        "fallback_models[0] is ''; give the id of a model, or leave it out",
+    ),
     _parsed("``max_cost`` is below zero", f"max_cost is -1; {_AMOUNT}", max_cost=-1),
     _parsed("``max_cost`` is in words", f"max_cost is 'one dollar'; {_AMOUNT}", max_cost="one dollar"),
     _parsed("``max_cost`` has a currency", f"max_cost is '$2'; {_AMOUNT}", max_cost="$2"),

@@ -27,6 +27,11 @@ def _hook_in_doubt(scene: Scene) -> object:
     return lambda: scene.hook.queue(TEXT)
 
 
+def _fallback_too_expensive(scene: Scene) -> object:
+    scene.simulator.fail("queue", policy=True)
+    return scene.generate(resolution="720p", fallback_models=["wan-2.6-text-to-video"], max_cost=0.40)
+
+
 def _refused(scene: Scene) -> object:
     scene.simulator.fail("queue", status=422, body={"error": "Blocked", "suggested_prompt": "a calm sea"})
     return scene.generate()
@@ -48,6 +53,25 @@ def _refunded(scene: Scene) -> object:
 
 
 ROWS = (
+    _wrong(
+        "A fallback model is misspelt",
+        "fallback_models: model 'wan-2.6-text-video' is not a video model of this account; did you mean "
+        "wan-2.6-text-to-video or wan-2-7-text-to-video or wan-2.6-image-to-video?",
+        fallback_models=["wan-2.6-text-video"],
+    ),
+    _wrong(
+        "A fallback model does not make clips of that length",
+        "fallback_models: model 'ltx-2-5-fast-text-to-video' does not accept this request: duration is '5s'; allowed "
+        "are 6s, 8s, 10s, 12s, 14s, 16s, 18s, 20s",
+        fallback_models=["ltx-2-5-fast-text-to-video"],
+    ),
+    Mistake(
+        "The first model refuses the clip, and the fallback model costs more than ``max_cost``",
+        BEFORE,
+        _fallback_too_expensive,
+        "the clip costs $0.55, which is above max_cost=$0.40; nothing was queued. Raise max_cost, or choose a shorter "
+        "clip, a lower resolution or another model",
+    ),
     _wrong(
         "A model that does not exist",
         "model 'wan-2-7-text-to-vidoe' is not a video model of this account; did you mean wan-2-7-text-to-video or "
