@@ -13,7 +13,8 @@ Where that is not so, another task may be about to store or to record a clip the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ class ExistingClip:
         """
         known = ("model", "queue_id", "request", "estimated_cost", "balance_before", "queued_at")
         values = {name: self.manifest.get(name) for name in known}
+        if refused := self.manifest.get("refused_models"):
+            values |= {"requested_model": self.manifest.get("requested_model"), "refused_models": refused}
         completed = {"status": "completed", "completed_at": self.manifest.get("detected_at")}
         return VideoJob.of({**values, **completed, "labels": dict(labels or {}) or None})
 
@@ -102,9 +105,8 @@ def reuse_existing(
         except VeniceRequestError:
             continue  # its own check says what is wrong
         with problems.about(clip.position):
-            found = find_clip(
-                clip.target, clip.owner, _of_request(request, hook), progress.reused.get(str(clip.position))
-            )
+            is_of = _of_request(request, clip.submission.models_left[1:], hook)
+            found = find_clip(clip.target, clip.owner, is_of, progress.reused.get(str(clip.position)))
             if found is not None:
                 _take(clip, found, request, progress, log)
 
@@ -183,12 +185,23 @@ def _read_clip(
     return ExistingClip(stored, manifest)
 
 
-def _of_request(request: VideoRequest, hook: VeniceHook) -> Callable[[str, Mapping[str, Any]], None]:
-    """Return what refuses the manifest of another request than this one, with all that differs."""
+def _of_request(
+    request: VideoRequest, fallback_models: Sequence[str], hook: VeniceHook
+) -> Callable[[str, Mapping[str, Any]], None]:
+    """
+    Return what refuses the manifest of another request than this one, with all that differs.
+
+    :param request: the request.
+    :param fallback_models: the models that may follow its own: the clip that one of them has made in its place, for a
+        task that has asked for the same model first, is of this request too.
+    :param hook: reads the media.
+    """
 
     def check(path: str, manifest: Mapping[str, Any]) -> None:
-        media = hook.media_digests(request)
-        if _is_of(request, media, manifest):
+        media, wanted = hook.media_digests(request), request
+        if manifest.get("requested_model") == request.model and manifest["model"] in fallback_models:
+            wanted = dataclasses.replace(request, model=manifest["model"])
+        if _is_of(wanted, media, manifest):
             return
         differences = describe_differences(manifest.get("request"), request.describe(), manifest.get("media"), media)
         if differences:

@@ -550,3 +550,39 @@ def test_a_template_that_renders_to_none_is_refused(venice_simulator: VeniceSimu
     with pytest.raises(AirflowFailException, match=r"fallback_models\[0\] is 'None'"):
         run_task(task)
     assert not venice_simulator.journal.calls("queue")
+
+
+class TestWhatIsThereAlready:
+    """``existing="reuse"`` takes the clip that a fallback model has made for the same request."""
+
+    @pytest.fixture
+    def made(self, tmp_path: Path, venice_simulator: VeniceSimulator) -> dict[str, Any]:
+        venice_simulator.fail("queue", **MODEL_OFFLINE)
+        result: dict[str, Any] = run_task(generate(tmp_path, SECOND, existing="reuse"), Tries(run_id="monday"))
+        assert result["job"]["model"] == SECOND
+        return result
+
+    def test_it_is_reused(self, made: dict[str, Any], tmp_path: Path, venice_simulator: VeniceSimulator) -> None:
+        tries = Tries(run_id="tuesday")
+        result = run_task(generate(tmp_path, SECOND, existing="reuse"), tries)
+        assert (result["reused"], result["sha256"]) == (True, made["sha256"])
+        assert (result["job"]["model"], result["job"]["requested_model"]) == (SECOND, FIRST)
+        assert FIRST in tries.xcoms["venice_results"][0]["refused_models"]
+        assert paid(venice_simulator) == [SECOND]
+
+    @pytest.mark.parametrize(
+        ("fallbacks", "model"),
+        [((), FIRST), ((THIRD,), FIRST), ((SECOND,), THIRD)],
+        ids=["no fallback", "another fallback", "another model"],
+    )
+    def test_it_is_that_of_no_other_request(
+        self,
+        made: dict[str, Any],
+        fallbacks: tuple[str, ...],
+        model: str,
+        tmp_path: Path,
+        venice_simulator: VeniceSimulator,
+    ) -> None:
+        with pytest.raises(AirflowFailException, match="is of another request"):
+            run_task(generate(tmp_path, *fallbacks, model=model, existing="reuse"), Tries(run_id="tuesday"))
+        assert paid(venice_simulator) == [SECOND]
