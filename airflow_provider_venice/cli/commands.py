@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from argparse import Namespace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.utils.session import create_session
 
+from airflow_provider_venice.api.charges import SLACK
+from airflow_provider_venice.api.costs import find_cost
 from airflow_provider_venice.cli.console import command, fail, show, usd
 from airflow_provider_venice.cli.definition import ARGS_REQUEST, HAS_DOUBTS
 from airflow_provider_venice.cli.doubts import RecordedDoubts
+from airflow_provider_venice.hooks.billing import read_history
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.plugin.clips import Clip, find_clips
 from airflow_provider_venice.plugin.pushed import RunTasks
 from airflow_provider_venice.plugin.records import MOST_CLIPS, Scope, TaskRecords
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
+    from airflow_provider_venice.api.costs import ActualCost
     from airflow_provider_venice.api.model import VideoModel
 
 log = logging.getLogger(__name__)
@@ -31,6 +38,9 @@ _MOST_RUNS = 100_000
 
 #: Days that ``spend`` sums up where it is given no first one.
 _DAYS = 7
+
+#: Seconds after the last purchase of a run in which refunds are looked for.
+_REFUNDED_WITHIN = 86_400.0
 
 _records = TaskRecords()
 
@@ -106,6 +116,7 @@ def jobs(args: Namespace) -> None:
     with create_session() as session:
         _tasks(session, args)
         clips = _clips(session, args.dag_id, args.run_id)
+    charges = _charges(clips, args.conn_id) if args.charges else None
     show(
         [
             {
@@ -114,6 +125,7 @@ def jobs(args: Namespace) -> None:
                 "model": clip.model,
                 "cost_usd": usd(clip.cost),
                 "refunded": clip.is_refunded,
+                **({} if charges is None else _charge_columns(charges.get(clip.queue_id))),
                 "path": clip.file and clip.file["path"],
                 "queue_id": clip.queue_id,
                 "error": clip.error,
@@ -123,6 +135,24 @@ def jobs(args: Namespace) -> None:
         ],
         args,
     )
+
+
+def _charges(clips: Sequence[Clip], conn_id: str) -> dict[str | None, ActualCost]:
+    """Return what the jobs of clips have really cost, by queue id, as far as the usage history says by now."""
+    bought = [(clip.queue_id, clip.queued_at) for clip in clips if clip.queue_id and clip.queued_at is not None]
+    if not bought:
+        return {}
+    times = [queued_at for _, queued_at in bought]
+    until = max(times) + _REFUNDED_WITHIN
+    history = read_history(VeniceHook(conn_id), min(times) - SLACK, until if until < time.time() else None)
+    return {queue_id: find_cost(history, queue_id) for queue_id, _ in bought}
+
+
+def _charge_columns(cost: ActualCost | None) -> dict[str, str | None]:
+    return {
+        "charge_usd": None if cost is None else usd(cost.charge),
+        "refund_usd": None if cost is None else usd(cost.refund),
+    }
 
 
 @command

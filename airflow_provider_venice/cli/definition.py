@@ -55,6 +55,11 @@ ARGS_REQUEST = (
     Arg(("--audio",), action=argparse.BooleanOptionalAction, help="Whether the clip gets a sound track"),
 )
 ARG_EXIT_CODE = Arg(("--exit-code",), action="store_true", help=f"Exit with {HAS_DOUBTS} where there are doubts")
+ARG_CHARGES = Arg(
+    ("--charges",),
+    action="store_true",
+    help="Add what each was charged and given back, from the usage history: the connection's admin_conn_id is needed",
+)
 ARG_OUTPUT_DIR = Arg(
     ("output_dir",), help="Where the clips go, as <queue id>.mp4: an absolute path, or the URL of an object storage"
 )
@@ -93,7 +98,7 @@ VENICE_COMMANDS = (
     _command(
         "jobs",
         "List the clips of a DAG run",
-        (ARG_DAG_ID, ARG_RUN_ID, ARG_TASK_ID, *_ROWS),
+        (ARG_DAG_ID, ARG_RUN_ID, ARG_TASK_ID, ARG_CHARGES, ARG_CONN_ID, *_ROWS),
         "List the clips of a DAG run with state, price, file and Venice's queue id, from Airflow's database",
     ),
     _command(

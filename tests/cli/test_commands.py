@@ -172,7 +172,9 @@ def run_id(
 
 
 @PATIENT
-def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+def test_the_clips_of_a_run(
+    run_id: str, run: Run, venice_simulator: VeniceSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = ("--dag-id", "nightly", "--run-id", run_id)
     listed = run_process(*MODULE, "jobs", *here, "-o", "json")
     assert (listed.code, listed.err) == (0, "")
@@ -198,6 +200,21 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
     assert list(doubt) == columns("doubts")
     assert (doubts.code, run("doubts", "--exit-code").code) == (0, 3)
     assert run("doubts", "--dag-id", "another", "--exit-code") == (0, "No data found\n", "")
+
+    refused = run("jobs", *here, "--charges")
+    assert (refused.code, refused.out) == (1, "")
+    assert "names no admin_conn_id" in refused.err
+    for name, key, extra in (
+        ("priced", venice_simulator.api_key, {"admin_conn_id": "admin"}),
+        ("admin", venice_simulator.admin_key, {}),
+    ):
+        fields = {"conn_type": "venice", "host": venice_simulator.base_url, "password": key, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
+    charged = run("jobs", *here, "--charges", "--conn-id", "priced", "-o", "json").rows
+    assert {row["task"]: (row["charge_usd"], row["refund_usd"]) for row in charged} == {
+        **{task: (row["cost_usd"], "0.00") for task, row in clips.items()},
+        "doubtful": (None, None),
+    }
 
     charges = len(venice_simulator.journal.charges)
     target = tmp_path / "recovered"
