@@ -58,6 +58,7 @@ class AirflowCluster(AirflowStack):
     :param lifetime: seconds after which all is ended whatever happens; ``None`` for as long as its owner lives.
     :param queue: the queue of the tasks whose waits the first triggerer has for itself; the other has the rest. Without
         one, either may have any.
+    :param concurrency: tasks that a worker runs at once.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class AirflowCluster(AirflowStack):
         env: Mapping[str, str] | None = None,
         lifetime: float | None = 3600,
         queue: str | None = None,
+        concurrency: int = CONCURRENCY,
     ) -> None:
         super().__init__(list(dags_folders), python=cluster_python(), env=env, lifetime=lifetime)
         self._postgres_port, self._redis_port = free_port(), free_port()
@@ -85,7 +87,7 @@ class AirflowCluster(AirflowStack):
             },
             **{
                 f"worker-{number}": (
-                    *("celery", "worker", "--concurrency", str(CONCURRENCY), "--skip-serve-logs"),
+                    *("celery", "worker", "--concurrency", str(concurrency), "--skip-serve-logs"),
                     *("--celery-hostname", f"worker-{number}@{socket.gethostname()}", "--without-gossip"),
                     *(() if queue is None else ("--queues", f"default,{queue}")),
                 )

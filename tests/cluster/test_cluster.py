@@ -6,136 +6,39 @@ After each loss: what was paid is stored once and whole, or its doubt is reporte
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from airflow_provider_venice.api.mp4 import read_metadata
-from airflow_provider_venice.simulator import Fault, VeniceSimulator
-from tests.cluster.__main__ import BUCKET, DAG_ID, PROMPTS, connections, make_night
-from tests.cluster.cluster import WORKERS, AirflowCluster
-from tests.reliability.runs import CLIP_SIZE, DOUBT, MODELS
-from tests.system.object_store import ObjectStore
-from tests.system.stack import ROOT
+from tests.cluster.__main__ import BUCKET, DAG_ID, PROMPTS, make_night
+from tests.cluster.cluster import WORKERS
+from tests.cluster.site import CLIP, HELD, Site, open_site
+from tests.reliability.runs import CLIP_SIZE
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(900)]
 
 #: ``make test-cluster`` runs these as well; the others stand for all in ``make test``.
 long = pytest.mark.cluster
 
-CLIP = "cluster_clip"
-
 #: What a worker logs when it is given a task.
 _RECEIVED = re.compile(r"execute_workload\[([0-9a-f-]{36})\] received")
-
-#: Seconds for which an answer of the vendor is held back; the machine that waits for it is lost long before.
-HELD = 240.0
 
 SETTINGS = {
     # What is not acknowledged within this, the broker delivers a second time: all tasks that take longer.
     "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "25",
 }
 
-
-@dataclass
-class Site:
-    """
-    A cluster, and what it works with.
-
-    :param cluster: its machines.
-    :param simulator: the vendor.
-    :param store: the object store.
-    """
-
-    cluster: AirflowCluster
-    simulator: VeniceSimulator
-    store: ObjectStore
-
-    def start(self, name: str, kind: str = "inline") -> str:
-        """Start a run that makes one clip, and return its id."""
-        conf = {"prompt": f"a clip of <{name}>", "model": MODELS[kind]}
-        return self.cluster.trigger(CLIP, conf=conf)
-
-    def hold(self, name: str, endpoint: str, **effects: Any) -> Fault:
-        """Have the vendor act and hold its answer back, when it is asked for this run's clip."""
-        return self.simulator.fail(endpoint, match=f"<{name}>", hang=HELD, **effects)
-
-    def is_waiting(self, run_id: str) -> bool:
-        """Whether the task of a run waits in a triggerer."""
-        return self.cluster.task_states(CLIP, run_id).get("make") == "deferred"
-
-    def charges(self, name: str) -> int:
-        """Return how often a clip of this name was paid for."""
-        jobs = {job.queue_id for job in self.simulator.jobs if f"<{name}>" in job.prompt}
-        return sum(entry.queue_id in jobs for entry in self.simulator.journal.charges)
-
-    def check(self, name: str, run_id: str, timeout: float = 300) -> None:
-        """Check that a run has ended well: paid once, stored once, whole, and what was announced."""
-        assert self.cluster.wait(CLIP, run_id, timeout) == "success", self.explain(run_id)
-        assert self.charges(name) == 1
-        stored = self.cluster.xcom(CLIP, run_id, "make")
-        content = self.store.read(BUCKET, f"{CLIP}/{run_id}.mp4")
-        assert hashlib.sha256(content).hexdigest() == stored["sha256"]
-        read_metadata(io.BytesIO(content), expected_size=stored["size"])
-
-    def check_doubt(self, name: str, run_id: str, charges: int) -> None:
-        """Check that a run has stopped in doubt, and says so."""
-        assert self.cluster.wait(CLIP, run_id, 300) == "failed", self.explain(run_id)
-        assert self.charges(name) == charges
-        assert f"{CLIP}/{run_id}.mp4" not in self.store.sizes(BUCKET)
-        assert DOUBT in self.cluster.task_logs(CLIP, run_id)
-
-    def explain(self, run_id: str) -> str:
-        """Return what may show why a run has not ended as it should."""
-        return f"{self.cluster.task_logs(CLIP, run_id)[-6000:]}\n{self.cluster.diagnose()}"
-
-    def start_some(self, prefix: str, count: int, waiting: int) -> dict[str, str]:
-        """Start some runs, wait until so many of them wait in a triggerer, and return their ids by name."""
-        runs = {f"{prefix}-{number}": self.start(f"{prefix}-{number}") for number in range(count)}
-        self.cluster.wait_until(
-            lambda: sum(map(self.is_waiting, runs.values())) >= waiting, 120, f"{waiting} of {count} to wait"
-        )
-        return runs
-
-    def check_all(self, runs: dict[str, str]) -> None:
-        """Check that all these runs have ended well."""
-        for name, run_id in runs.items():
-            self.check(name, run_id)
-
-    def lose_worker(self, run_id: str) -> str:
-        """Kill the machine that runs the task of a run, with its disk; another one starts in its place."""
-        name = self.cluster.worker_of(CLIP, run_id, "make")
-        self.cluster.kill(name)
-        self.cluster.lose_disk(name)
-        self.cluster.restart(name)
-        return name
-
-    def wait_until_held(self, fault: Fault, run_id: str) -> None:
-        """Wait until the vendor holds its answer back."""
-        self.cluster.wait_until(lambda: fault.times == 0, 120, f"the step of {run_id}\n{self.explain(run_id)}")
+#: Seconds for which a server is away.
+OUTAGE = 60.0
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with ExitStack() as stack:
-        simulator = stack.enter_context(VeniceSimulator(speed=10, job_seconds=100, media="shared", padding=CLIP_SIZE))
-        store = stack.enter_context(ObjectStore(BUCKET))
-        cluster = stack.enter_context(
-            AirflowCluster([ROOT / "example_dags", ROOT / "tests" / "cluster" / "dags"], env=SETTINGS)
-        )
-        for connection in connections(simulator, store):
-            cluster.add_connection(connection)
-        cluster.wait_for_dag(CLIP, timeout=120)
-        cluster.supervise()
-        yield Site(cluster, simulator, store)
+    with open_site(SETTINGS) as site:
+        yield site
 
 
 def test_a_night(site: Site) -> None:
@@ -225,7 +128,7 @@ def test_a_database_that_is_started_again(site: Site) -> None:
 def test_an_object_store_that_is_away(site: Site) -> None:
     runs = site.start_some("store", 3, waiting=3)
     with site.store.stopped():
-        time.sleep(30)
+        time.sleep(OUTAGE)
     site.check_all(runs)
 
 
@@ -233,7 +136,7 @@ def test_an_object_store_that_is_away(site: Site) -> None:
 def test_an_api_server_that_is_away(site: Site) -> None:
     runs = site.start_some("api", 4, waiting=1)
     site.cluster.kill("api-server-2")
-    time.sleep(20)
+    time.sleep(OUTAGE)
     site.cluster.restart("api-server-2")
     site.check_all(runs)
 
@@ -272,15 +175,4 @@ def test_what_is_delivered_twice_runs_once(site: Site) -> None:
 
 def test_no_secret_can_be_read_anywhere(site: Site) -> None:
     """The last one: what all runs above have left."""
-    tokens = [job.token for job in site.simulator.jobs if job.token]
-    assert tokens
-    secrets = [site.simulator.api_key, *tokens]
-    read = b"".join(path.read_bytes() for path in site.cluster.stored_files())
-    assert read.count(CLIP.encode()) > 10, "what is stored can be read, if it is not encrypted"
-    found = [
-        (path, secret)
-        for path in (*site.cluster.log_files(), *site.cluster.stored_files())
-        for secret in secrets
-        if secret.encode() in path.read_bytes()
-    ]
-    assert found == []
+    site.check_secrets()

@@ -47,6 +47,7 @@ def test_each_file_is_read_without_a_warning() -> None:
         "venice_image_to_video",
         "venice_nightly_batch",
         "venice_on_video_asset",
+        "venice_one_pace",
         "venice_storyboard",
         "venice_table_again",
         "venice_text_to_video",
@@ -208,6 +209,17 @@ def test_the_cheapest_of_several_models(run_dag: RunDag, venice_simulator: Venic
     assert job.model.id == "wan-2-7-text-to-video"
     check_clip(only_clip(tmp_path), seconds=5)
     assert_paid(venice_simulator, "0.35")
+
+
+def test_one_pace(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_one_pace import dag
+
+    state, tasks = run_dag(dag, prompts=["A mill", "A ferry"])
+    assert state == "success"
+    assert tasks == dict.fromkeys(("list_prompts", "generate[0]", "generate[1]"), "success")
+    for clip in (tmp_path / "videos").glob("*/*.mp4"):
+        check_clip(clip, seconds=5)
+    assert_paid(venice_simulator, "0.35", "0.35")
 
 
 def test_asset_producer(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:

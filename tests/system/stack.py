@@ -340,9 +340,9 @@ class AirflowStack(RestClient):
 
     def component_log(self, name: str, lines: int = 60) -> str:
         """
-        Return the end of what a component wrote.
+        Return the end of what a component wrote, requests that it was sent apart.
 
         :param lines: how many lines at most.
         """
-        text = (self.home / f"{name}.log").read_text(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        written = (self.home / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join([line for line in written if "[http.access]" not in line][-lines:])
