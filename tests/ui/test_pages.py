@@ -250,7 +250,12 @@ def test_a_clip_that_was_reused_says_so(airflow_ui: AirflowUI, browser: Browser)
     path = airflow_ui.folder / "reused.mp4"
     path.write_bytes(encode(ClipSpec("reused", 1, 64, 64, 12, False), lambda: False))
     job = {"model": "wan", "queue_id": "of-another-run", "queued_at": time.time() - 86400, "estimated_cost": 0.35}
-    reused = {"reused": True, "estimated_cost": 0.0, "job": job, "request": {"prompt": "A reused heron"}}
+    reused: dict[str, Any] = {
+        "reused": True,
+        "estimated_cost": 0.0,
+        "job": job,
+        "request": {"prompt": "A reused heron"},
+    }
     run_id = airflow_ui.write([stored(path, **reused)])
     page, frame = gallery(airflow_ui, browser)
     expect(card(frame, "A reused heron").locator(".badge.reused")).to_have_text("Reused")
