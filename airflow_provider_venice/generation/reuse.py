@@ -6,7 +6,7 @@ if all of this is certain:
 
 * It is a whole MP4, of the size and SHA-256 that its manifest has.
 * The manifest's fingerprint is that of the request, and its media hold what the manifest says of them. A manifest of an
-  earlier release says neither; then the request that it shows must say everything.
+  earlier release, or of a download, says neither; then the request that it shows must say everything.
 
 Where that is not so, another task may be about to store or to record a clip there: its reservation says so.
 """
@@ -78,8 +78,9 @@ class ExistingClip:
         :param labels: those of the request that it is reused for.
         """
         now = {"path": self.stored.path, "labels": dict(labels or {}), "estimated_cost": 0.0, "reused": True}
+        shown = {"stored_at": None, **self.manifest, **now}
         # What it once cost is no cost of this task.
-        return {name: value for name, value in {**self.manifest, **now}.items() if name not in COST_FIELDS}
+        return {name: value for name, value in shown.items() if name not in COST_FIELDS}
 
 
 def reuse_existing(
@@ -174,7 +175,8 @@ def _read_clip(
         raise _refusal(f"{place!r} exists already, and its manifest {path!r} is that of a job that has failed; {_FIX}")
     check_manifest(path, manifest)
     is_known = sha256 is not None and (size, sha256) == (manifest.get("size"), manifest.get("sha256"))
-    stored = storage.existing_video(target, sha256 if is_known else None)
+    # An object storage may keep the digest with the clip, so that a table is not read as a whole each night.
+    stored = storage.existing_video(target, sha256 if is_known else storage.kept_digest(target))
     if stored is None:
         return None
     if (stored.size, stored.sha256) != (manifest.get("size"), manifest.get("sha256")):
@@ -234,7 +236,7 @@ def _is_of(request: VideoRequest, media: Mapping[str, str], manifest: Mapping[st
     known = manifest.get("fingerprint")
     if isinstance(known, str) and isinstance(manifest.get("media"), Mapping):
         return same_request(known, request) is True and dict(manifest["media"]) == dict(media)
-    # Of an earlier release.
+    # Of an earlier release, or of a download.
     shown = manifest.get("request")
     if not isinstance(shown, Mapping) or not shown or set(shown) - _SHOWN_WHOLE:
         return False

@@ -14,7 +14,8 @@ from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.polling import seconds
 from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation import arguments
-from airflow_provider_venice.generation.delivery import Delivery, DownloadWait, deliver
+from airflow_provider_venice.generation.delivery import Delivery, DownloadWait
+from airflow_provider_venice.generation.download import deliver
 from airflow_provider_venice.generation.fallbacks import read_models
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.links import VeniceClipLink

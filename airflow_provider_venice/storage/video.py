@@ -162,11 +162,22 @@ def size_of(target: object) -> int | None:
         return place.size()
 
 
+def kept_digest(target: object) -> str | None:
+    """
+    Return the SHA-256 digest that :func:`store_video` has left with the object, ``None`` where there is none.
+
+    Whoever replaces the object by another way leaves none. Local files have none.
+    """
+    place = resolve_path(target)
+    with map_storage_errors(place):
+        return place.kept_digest() if isinstance(place, ObjectTarget) else None
+
+
 def existing_video(target: object, sha256: str | None = None) -> StoredVideo | None:
     """
     Return the whole video that is stored at ``target``, ``None`` where there is nothing.
 
-    :param sha256: its digest, where the caller has read it before: then only its boxes are read.
+    :param sha256: its digest, where that is known: then only its boxes are read.
     :raises VeniceRequestError: when something else is there.
     """
     place = resolve_path(target)

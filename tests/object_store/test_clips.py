@@ -116,6 +116,11 @@ def test_a_clip_that_is_there_is_reused(
     with pytest.raises(AirflowFailException, match=r"request\[1\] \"d\": .* prompt 'b' → 'd'"):
         make("three", "a", "d", "c", "e")
     assert len(venice_simulator.journal.charges) == 3
+    # One that somebody has put into its place is read, as it does not carry the digest of the clip.
+    object_store.write(bucket, "0.mp4", object_store.read(bucket, "1.mp4"))
+    with pytest.raises(AirflowFailException, match=r"0\.mp4' is not the clip that its manifest .* describes"):
+        make("four", "a")
+    assert len(venice_simulator.journal.charges) == 3
     # Nobody holds a name.
     assert set(object_store.sizes(bucket)) == {f"{n}.mp4{end}" for n in range(3) for end in ("", ".json")}
 

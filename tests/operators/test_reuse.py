@@ -151,6 +151,14 @@ def test_in_an_object_storage(tmp_path: Path, venice_simulator: VeniceSimulator)
     assert len(venice_simulator.journal.charges) == 1
 
 
+def test_a_manifest_that_lacks_what_is_only_shown(made: dict[str, Any], tmp_path: Path) -> None:
+    path, tries = tmp_path / "clip.mp4.json", Tries(run_id="tuesday")
+    left_out = ("stored_at", "estimated_cost", "queued_at", "detected_at", "map_index", "balance_before")
+    path.write_text(json.dumps({name: v for name, v in json.loads(path.read_text()).items() if name not in left_out}))
+    assert run_task(generate(tmp_path / "clip.mp4"), tries)["reused"] is True
+    assert tries.xcoms["venice_results"][0]["stored_at"] is None
+
+
 def age(manifest: Path, **changes: Any) -> None:
     """Make a manifest one of an earlier release, or change it."""
     record = json.loads(manifest.read_text())

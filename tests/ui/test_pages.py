@@ -246,6 +246,27 @@ def test_text_is_never_markup(airflow_ui: AirflowUI, browser: Browser) -> None:
     page.context.close()
 
 
+def test_a_clip_that_was_reused_says_so(airflow_ui: AirflowUI, browser: Browser) -> None:
+    path = airflow_ui.folder / "reused.mp4"
+    path.write_bytes(encode(ClipSpec("reused", 1, 64, 64, 12, False), lambda: False))
+    job = {"model": "wan", "queue_id": "of-another-run", "queued_at": time.time() - 86400, "estimated_cost": 0.35}
+    reused: dict[str, Any] = {
+        "reused": True,
+        "estimated_cost": 0.0,
+        "job": job,
+        "request": {"prompt": "A reused heron"},
+    }
+    run_id = airflow_ui.write([stored(path, **reused)])
+    page, frame = gallery(airflow_ui, browser)
+    expect(card(frame, "A reused heron").locator(".badge.reused")).to_have_text("Reused")
+    page.goto(f"{airflow_ui.stack.ui_url}/dags/written/runs/{run_id}/plugin/venice-run")
+    frame = venice_frame(page)
+    expect(frame.get_by_test_id("sum-cost")).to_have_text("$0.00")
+    card(frame, "A reused heron").click()
+    expect(frame.get_by_test_id("viewer").get_by_text("$0.00 reused, nothing paid")).to_be_visible()
+    page.context.close()
+
+
 def test_a_thousand_clips(airflow_ui: AirflowUI, browser: Browser) -> None:
     path = airflow_ui.folder / "many.mp4"
     path.write_bytes(encode(ClipSpec("many", 1, 64, 64, 12, False), lambda: False))
