@@ -404,6 +404,22 @@ def test_the_next_model_is_bought_under_the_same_budget(tmp_path: Path, venice_s
 
 
 @pytest.mark.slow
+@WAITS
+def test_a_next_model_that_is_too_expensive_after_a_refund_leaves_the_path_free(
+    deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    venice_simulator.fail("retrieve", **REFUNDED, times=2)
+    tries = Tries()
+    with pytest.raises(AirflowFailException, match=r"the clip costs \$0\.55, which is above max_cost=\$0\.40"):
+        run_task(generate(tmp_path, SECOND, deferrable=deferrable, max_cost=0.40), tries)
+    assert paid(venice_simulator) == [FIRST]
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4.json"]
+    record = json.loads((tmp_path / "clip.mp4.json").read_text())
+    assert (record["status"], record["refunded"]) == ("failed", True)
+    assert run_task(generate(tmp_path, SECOND, max_cost=0.60), tries)["job"]["model"] == SECOND
+
+
+@pytest.mark.slow
 def test_what_was_not_refunded_counts_for_the_next_model(venice_simulator: VeniceSimulator) -> None:
     venice_simulator.fail("retrieve", status=422, body={"error": {"message": "no"}}, times=4)
     tries, task = Tries(), queue(SECOND, wait_for_completion=True, max_cost=0.80)
