@@ -202,7 +202,7 @@ def test_a_model_that_the_catalogue_does_not_sell_is_not_asked(model: str, venic
     assert job["refused_models"][model] in ("it is offline at present", "it is not a video model of this account")
 
 
-def test_without_a_catalogue_the_price_tells_that_a_model_is_gone(venice_simulator: VeniceSimulator) -> None:
+def test_without_a_catalogue_the_price_shows_that_a_model_is_gone(venice_simulator: VeniceSimulator) -> None:
     job = run_task(queue(SECOND, model="wan-1-0-text-to-video", validate=False, max_cost=0.60))
     assert asked(venice_simulator) == [SECOND]
     assert (job["model"], job["estimated_cost"]) == (SECOND, PRICES[SECOND])
