@@ -420,12 +420,12 @@ class GenerationRun:
                     self._context, clip.target, clip.job, clip.owner, error, self._log, self._costs
                 )
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
+            self._purchase.release([clip])
             job = clip.job
             if consequence and clip.submission.fall_back(job.model, error):
                 clip.job = clip.error = None
                 self._progress.note_replaced(clip.position, job)
                 return
-            self._purchase.release([clip])
         self._log.error("%s: %s", clip.submission, error)
 
     # What comes of it

@@ -354,10 +354,12 @@ class Submission:
         """
         if not past.refused_by_now or self._is_same(past) is False:
             return False
+        is_known = past.model in self.models.refused
         following = self.models.recall(self._asked, past.refused_by_now)
         if past.failure is None or not past.admits_fallback or following is None:
             return False
-        self._log_fallback(past.model, past.failure, following)
+        if not is_known:
+            self._log_fallback(past.model, past.failure, following)
         return True
 
     def _settle_intent(self, past: Entry, *, cleared: bool) -> None:

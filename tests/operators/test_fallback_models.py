@@ -202,7 +202,7 @@ def test_a_model_that_the_catalogue_does_not_sell_is_not_asked(model: str, venic
     assert job["refused_models"][model] in ("it is offline at present", "it is not a video model of this account")
 
 
-def test_without_a_catalogue_the_price_tells_that_a_model_is_gone(venice_simulator: VeniceSimulator) -> None:
+def test_without_a_catalogue_the_price_shows_that_a_model_is_gone(venice_simulator: VeniceSimulator) -> None:
     job = run_task(queue(SECOND, model="wan-1-0-text-to-video", validate=False, max_cost=0.60))
     assert asked(venice_simulator) == [SECOND]
     assert (job["model"], job["estimated_cost"]) == (SECOND, PRICES[SECOND])
@@ -401,6 +401,22 @@ def test_the_next_model_is_bought_under_the_same_budget(tmp_path: Path, venice_s
     assert asked(venice_simulator) == [FIRST]
     assert not paid(venice_simulator)
     assert not list(tmp_path.iterdir()), "the reservation is given back"
+
+
+@pytest.mark.slow
+@WAITS
+def test_a_next_model_that_is_too_expensive_after_a_refund_leaves_the_path_free(
+    deferrable: bool, tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    venice_simulator.fail("retrieve", **REFUNDED, times=2)
+    tries = Tries()
+    with pytest.raises(AirflowFailException, match=r"the clip costs \$0\.55, which is above max_cost=\$0\.40"):
+        run_task(generate(tmp_path, SECOND, deferrable=deferrable, max_cost=0.40), tries)
+    assert paid(venice_simulator) == [FIRST]
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4.json"]
+    record = json.loads((tmp_path / "clip.mp4.json").read_text())
+    assert (record["status"], record["refunded"]) == ("failed", True)
+    assert run_task(generate(tmp_path, SECOND, max_cost=0.60), tries)["job"]["model"] == SECOND
 
 
 @pytest.mark.slow

@@ -47,6 +47,9 @@ PRICED_SHAPES = {
     ("replace", "listed"): "1:1",
 }
 
+#: The model that the DAG ``fallback`` names for what the first one refuses.
+FALLBACK = "wan-2.6-text-to-video"
+
 #: A look at a finished inline clip is an answer with media, so these count looks and downloads only.
 WHOLE = {"truncate": CLIP_SIZE}
 HALF = {"truncate": CLIP_SIZE // 2}
@@ -201,6 +204,8 @@ def begin(
     if step_name == "pricing":
         match = PRICED_SHAPES[story, dag_id]
         conf = {"model": PRICED_MODEL, "aspect_ratio": match}
+    if dag_id == "fallback":
+        venue.simulator.fail("queue", policy=True, match=match)
     faults = [
         venue.simulator.fail(match=match, **{**fault, **({"hang": held_for} if "hang" in fault else {})})
         for fault in getattr(step, kind)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.reliability import holding
 from tests.reliability.runs import DOUBT, Run, Venue
-from tests.reliability.steps import STEPS, Condition, Held, Key, Story, begin, name_of, play
+from tests.reliability.steps import FALLBACK, STEPS, Condition, Held, Key, Story, begin, name_of, play
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(420)]
 
@@ -59,6 +59,8 @@ KILLS: list[Key] = [
     ("listed", "noting-the-delivery", "private", 0),
     ("listed", "deleted", "private", 0),
     ("listed", "deleted", "inline", 2),
+    ("fallback", "submitted", "inline", -1),
+    ("fallback", "noted", "inline", -1),
 ]
 
 #: What looks at a job for these is the triggerer.
@@ -106,6 +108,8 @@ def check_end(held: Held) -> None:
     charged, stored = held.count_in_doubt() if step.is_doubtful else (held.count, held.count)
     assert len(run.charges) == len(run.jobs) == len({job.prompt for job in run.jobs}) == charged
     assert len(run.clips()) == stored
+    if run.dag_id == "fallback":
+        assert [job.model.id for job in run.jobs] == [FALLBACK]
     if step.is_doubtful:
         assert held.has_told_the_doubt()
     kept = [job for job in run.jobs if job.fate != "deleted"]

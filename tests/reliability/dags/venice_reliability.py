@@ -39,6 +39,17 @@ for dag_id, arguments in {
     with DAG(dag_id, **DAG_ARGUMENTS):
         HeldGenerateVideo(task_id="generate", **REQUEST, **CLIP, delete_media=True, **arguments)
 
+with DAG("fallback", **DAG_ARGUMENTS):
+    HeldGenerateVideo(
+        task_id="generate",
+        **REQUEST,
+        **CLIP,
+        fallback_models=["wan-2.6-text-to-video"],
+        deferrable=True,
+        delete_media=True,
+        **RETRIES,
+    )
+
 # Each with and without a deletion at the vendor.
 for suffix, end in {"": {**RETRIES, "delete_media": True}, "_kept": RETRIES}.items():
     for dag_id, deferrable in {"deferred": True, "in_worker": False}.items():
