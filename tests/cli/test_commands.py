@@ -203,6 +203,12 @@ def test_the_clips_of_a_run(run_id: str, run: Run, venice_simulator: VeniceSimul
 
     charges = len(venice_simulator.journal.charges)
     target = tmp_path / "recovered"
+    lost = clips["queued"]["queue_id"]
+    venice_simulator.fail("retrieve", match=lost, status=500)
+    partly = run("recover", str(target), *here, "-o", "json")
+    assert partly.code == 1
+    assert f"video job {lost}" in partly.err.splitlines()[-1]
+    assert {row["status"] for row in partly.rows if row["queue_id"] != lost} == {"delivered", "collected"}
     fates = run("recover", str(target), *here, "-o", "json")
     assert fates.code == 0
     assert "1 of the run's tasks have begun and show no job" in fates.err
