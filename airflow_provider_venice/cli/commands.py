@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -54,7 +55,7 @@ def models(args: Namespace) -> None:
 
 def _model_row(model: VideoModel) -> dict[str, Any]:
     notice = model.deprecation or {}
-    end, replacement = str(notice.get("date") or "")[:10] or None, notice.get("replacementModelId")
+    end, replacement = str(notice.get("date") or "")[:10], notice.get("replacementModelId")
     return {
         "id": model.id,
         "type": model.model_type,
@@ -63,7 +64,7 @@ def _model_row(model: VideoModel) -> dict[str, Any]:
         "aspect_ratios": model.aspect_ratios,
         "audio": model.audio,
         "offline": model.offline,
-        "deprecation": f"{end}, use {replacement}" if replacement else end,
+        "deprecation": f"{end}, use {replacement}" if replacement else end or None,
     }
 
 
@@ -186,7 +187,7 @@ def recover(args: Namespace) -> None:
     if unseen:
         print(f"airflow venice: {UNSEEN % unseen}", file=sys.stderr)
     if recovery.problems:
-        raise fail("; ".join(map(str, recovery.problems)))
+        raise fail("; ".join(f"{job}: {error}" for job, error in recovery.problems))
 
 
 def simulate(args: Namespace) -> None:
@@ -195,7 +196,7 @@ def simulate(args: Namespace) -> None:
 
     def connection(url: str) -> str:
         fields = {"conn_type": VeniceHook.conn_type, "host": url, "password": args.api_key}
-        return f"export AIRFLOW_CONN_VENICE_DEFAULT='{json.dumps(fields)}'"
+        return f"export AIRFLOW_CONN_VENICE_DEFAULT={shlex.quote(json.dumps(fields))}"
 
     try:
         settings = settings_of(args)

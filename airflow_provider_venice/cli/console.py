@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -54,13 +54,18 @@ def fail(message: str) -> SystemExit:
     return SystemExit(f"airflow venice: {' '.join(message.split())}")
 
 
-def show(rows: Sequence[Mapping[str, Any]], args: Namespace) -> None:
+def show(rows: Sequence[dict[str, Any]], args: Namespace) -> None:
     """
     Print rows in the format that ``--output`` names.
 
     :param rows: with the same keys.
     """
-    AirflowConsole().print_as([dict(row) for row in rows], args.output)
+    if args.output == "plain":  # as Airflow does it in a table
+        rows = [
+            {name: ",".join(cell) if isinstance(cell, (list, tuple)) else cell for name, cell in row.items()}
+            for row in rows
+        ]
+    AirflowConsole().print_as(list(rows), args.output)
 
 
 def usd(amount: Decimal | float | None) -> str | None:

@@ -87,8 +87,8 @@ class Recovery:
         self._hook = hook
         self._log = log
         self._hint = hint
-        #: What stood in the way of clips that may be fetched later.
-        self.problems: list[Exception] = []
+        #: The clips that may be fetched later, each with what stood in the way.
+        self.problems: list[tuple[VideoJob, Exception]] = []
 
     def collect(self, found: Found) -> list[dict[str, Any]]:
         """
@@ -105,7 +105,7 @@ class Recovery:
             except Exception as error:
                 self._log.error("%s: %s", job, error)
                 # The others are worth as much: go on, and fail in the end.
-                self.problems.append(error)
+                self.problems.append((job, error))
                 continue
             self._log.info("%s: %s %s", job, fate["status"], fate.get("path") or fate.get("error") or "")
             named = {"queue_id": job.queue_id, "model": job.model, "labels": dict(job.labels or {})}

@@ -99,7 +99,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
                 )
             report = recovery.collect(found)
             if recovery.problems:
-                raise recovery.problems[0]
+                raise recovery.problems[0][1]
         if unseen:
             self.log.warning(UNSEEN, unseen)
             report.append({"queue_id": None, "model": None, "status": "unseen", "tasks": unseen})
