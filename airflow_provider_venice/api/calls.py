@@ -372,7 +372,14 @@ def usage_history(
     params |= {} if since is None else {"startTimestamp": timestamp(since)}
     params |= {} if until is None else {"endTimestamp": timestamp(until)}
     params |= {} if currency is None else {"currency": currency}
-    return Call("GET", "/billing/usage-history", parse, params=params if cursor is None else {"cursor": cursor})
+    return Call(
+        "GET",
+        "/billing/usage-history",
+        parse,
+        params=params if cursor is None else {"cursor": cursor},
+        # A page that a proxy has kept from an earlier reading would lack what was charged since.
+        headers={"Cache-Control": "no-cache"},
+    )
 
 
 def generate_image(body: Mapping[str, Any]) -> Call[GeneratedImage]:

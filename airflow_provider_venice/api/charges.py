@@ -54,6 +54,7 @@ class _Search:
     """What is left of the entries while those are set aside that belong to other purchases."""
 
     model: str
+    cost: Decimal | None
     known: Sequence[KnownPurchase]
     models: Collection[str]
     entries: list[UsageEntry] = field(default_factory=list)
@@ -64,11 +65,13 @@ class _Search:
         return max(named, key=len, default=None)
 
     def may_be_ours(self, entry: UsageEntry) -> bool:
-        """Whether an entry may be for a clip of the model; only what is certainly something else is none."""
+        """Whether an entry may be the charge; only what is certainly something else is none."""
         owner = self.owner(entry)
         if owner is None:
             return not entry.sku.endswith(_NO_VIDEO)
-        return owner.startswith(self.model) or self.model.startswith(owner)
+        is_of_another = not (owner.startswith(self.model) or self.model.startswith(owner))
+        # Venice may serve a model that it gives up by another one, and name that: at the price that it has quoted.
+        return not is_of_another or self.cost is None or is_charge_of(entry, self.cost)
 
     def set_named_aside(self) -> set[str]:
         """Set the entries aside that name a known job; return the ids of these jobs."""
@@ -121,7 +124,8 @@ def find_charge(
     :param cost: the quoted US dollars, ``None`` where there was no quote.
     :param delay: seconds after that until a charge is in the history, at the latest.
     :param known: purchases that are not in doubt, of this task and of others.
-    :param other_models: ids of the other models that Venice has: a product that is named after one is no clip of this.
+    :param other_models: ids of the other models that Venice has: a product that is named after one, at another price,
+        is no clip of this one.
     :param doubts: how many submissions to this model are in doubt, this one included.
     """
 
@@ -132,7 +136,7 @@ def find_charge(
     if problem is not None:
         return cannot_tell(problem)
     models = {model, *other_models, *(purchase.model for purchase in known)}
-    search = _Search(model, known, models, [entry for entry in history.entries if not entry.is_refund])
+    search = _Search(model, cost, known, models, [entry for entry in history.entries if not entry.is_refund])
     own = {purchase.queue_id: purchase for purchase in known if purchase.is_own}
     certain = [purchase for purchase in own.values() if _has_entry(purchase, history, delay)]
     named = search.set_named_aside()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -46,27 +46,37 @@ def read_history(
     :raises VeniceRequestError: when the connection names no admin connection, or one that is not valid.
     :raises VeniceError: when the history cannot be read; its message names the admin connection.
     """
-    admin = admin_hook(hook)
     try:
-        for walk in range(1, _WALKS + 1):
+        with _admin_transport(hook) as transport:
             try:
-                return _walk(admin.get_conn(), since, until, attempts)
+                return _walk(transport, since, until, attempts)
             except VeniceAPIError as error:
-                # 400: "Invalid or expired cursor; restart from the first page".
-                if error.status_code != 400 or walk == _WALKS:
+                if error.status_code != 400:
                     raise
-        raise AssertionError("unreachable")
+                # "Invalid or expired cursor; restart from the first page".
+                return _walk(transport, since, until, attempts)
     except VeniceError as error:
-        hint = "; its key has to be an ADMIN key" * (getattr(error, "status_code", None) in (401, 403))
-        error.args = (
-            f"the usage history cannot be read with the connection {admin.venice_conn_id!r}{hint}: {error}",
-            *error.args[1:],
-        )
+        conn_id = hook.get_conn().settings.admin_conn_id
+        if conn_id is not None:
+            hint = "; its key has to be an ADMIN key" * (getattr(error, "status_code", None) in (401, 403))
+            error.args = (f"the usage history cannot be read with the connection {conn_id!r}{hint}: {error}",)
         raise
+
+
+@contextlib.contextmanager
+def _admin_transport(hook: VeniceHook) -> Iterator[BlockingTransport]:
+    """
+    Give what carries calls with the ADMIN key.
+
+    :raises VeniceRequestError: when the connection names no admin connection, or one that is not valid.
+    """
+    admin = admin_hook(hook)
+    transport = admin.get_conn()
+    try:
+        yield transport
     finally:
         if admin is not hook:
-            with contextlib.suppress(VeniceError):
-                admin.get_conn().close()
+            transport.close()
 
 
 def admin_hook(hook: VeniceHook) -> VeniceHook:
@@ -188,26 +198,16 @@ def _walk(transport: BlockingTransport, since: float, until: float | None, attem
 
 def _other_account(hook: VeniceHook) -> str | None:
     """Return why the admin connection may be for another account; ``None`` where both show the same balances."""
-    admin = admin_hook(hook)
-    if admin is hook:
-        return None
-    ours, theirs = hook.get_conn(), admin.get_conn()
-    try:
+    ours = hook.get_conn()
+    with _admin_transport(hook) as theirs:
+        names = f"the connections {hook.venice_conn_id!r} and {ours.settings.admin_conn_id!r}"
         if ours.settings.base_url != theirs.settings.base_url:
-            return (
-                f"the connections {hook.venice_conn_id!r} and {admin.venice_conn_id!r} have different base URLs: the "
-                "history may be that of another account"
-            )
+            return f"{names} have different base URLs: the history may be that of another account"
         for _ in range(_COMPARISONS):
             first, second = (one.send(calls.rate_limits()).get("balances") for one in (ours, theirs))
             if first == second and first:
                 return None
-        return (
-            f"the connections {hook.venice_conn_id!r} and {admin.venice_conn_id!r} show different balances: the "
-            "history may be that of another account"
-        )
-    finally:
-        theirs.close()
+        return f"{names} show different balances: the history may be that of another account"
 
 
 def _other_models(hook: VeniceHook, model: str) -> Collection[str]:

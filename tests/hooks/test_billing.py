@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_venice.api.billing import KnownPurchase, timestamp
 from airflow_provider_venice.api.charges import ChargeFinding
-from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
+from airflow_provider_venice.exceptions import (
+    VeniceAmbiguousSubmission,
+    VeniceAPIError,
+    VeniceError,
+    VeniceRequestError,
+)
 from airflow_provider_venice.hooks.billing import check_doubt
 from airflow_provider_venice.hooks.venice import VeniceHook
 from airflow_provider_venice.simulator import VeniceSimulator
@@ -174,3 +182,77 @@ def test_the_history_of_another_account_says_nothing(hook: VeniceHook, venice_si
     finding = check(hook, time.time(), PRICE)
     assert finding.answer == "cannot tell"
     assert "different balances" in finding.reason
+
+
+#: What may happen in an account beside the submission in doubt: a purchase of the task, or of another program.
+EVENTS = ["own", "own, another model", "another program", "another program, another model", "another price", "text"]
+
+
+def happen(event: str, venice: VeniceSimulator, hook: VeniceHook) -> list[KnownPurchase]:
+    """Have the account charged; return what the task knows of it."""
+    if event.startswith("own"):
+        request = {**TEXT, "model": "wan-2.6-text-to-video"} if "another model" in event else TEXT
+        price, job = hook.quote(request).estimated_cost, hook.queue(request)
+        return [KnownPurchase(job.queue_id, job.model, job.queued_at, price, is_own=True)]
+    sku = {"another program, another model": "vidu-q3-text-to-video-unit", "text": "glm-llm-output-mtoken"}
+    venice.charge(sku.get(event, f"{MODEL}-video-unit"), 9 if event == "another price" else PRICE)
+    return []
+
+
+@pytest.fixture(scope="module")
+def accounts() -> Iterator[dict[str, VeniceSimulator]]:
+    """Two accounts, by what the ids in their usage history are."""
+    with (
+        VeniceSimulator(media="shared", limits=False, usage_ids="queue_id") as same,
+        VeniceSimulator(media="shared", limits=False, usage_ids="other") as other,
+    ):
+        yield {"queue_id": same, "other": other}
+
+
+@pytest.mark.slow
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    before=st.lists(st.sampled_from(EVENTS), max_size=3),
+    after=st.lists(st.sampled_from(EVENTS), max_size=3),
+    effect=st.sampled_from(["drop_before", "drop_after", "bad_json", "html"]),
+    ids=st.sampled_from(["queue_id", "other"]),
+    appears_after=st.floats(0, 0.9),
+    waits=st.floats(0, 2),
+)
+def test_not_charged_is_said_only_where_the_journal_has_no_charge(
+    accounts: dict[str, VeniceSimulator],
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[str],
+    after: list[str],
+    effect: str,
+    ids: Any,
+    appears_after: float,
+    waits: float,
+) -> None:
+    venice, delay = accounts[ids], 0.4
+    venice.reset()
+    venice.usage_delay = appears_after * delay
+    connect(venice, monkeypatch, admin_conn_id="venice_admin", billing_delay=delay)
+    connect(venice, monkeypatch, "venice_admin", venice.admin_key)
+    hook = VeniceHook()
+    price = hook.quote(TEXT).estimated_cost
+    known = [one for event in before for one in happen(event, venice, hook)]
+    sent_at = time.time()
+    lost_answer: dict[str, Any] = {effect: True}
+    venice.fail("queue", **lost_answer)
+    with pytest.raises(VeniceAmbiguousSubmission):
+        hook.queue(TEXT)
+    ended_at = time.time()
+    known += [one for event in after for one in happen(event, venice, hook)]
+    complete_at = time.time() + delay
+    time.sleep(waits * delay)
+    is_complete = time.time() > complete_at
+    finding = check_doubt(hook, model=MODEL, sent_at=sent_at, ended_at=ended_at, cost=price, known=known)
+    lost = [entry for entry in venice.journal.charges if entry.reply_lost or entry.fault]
+    if finding.answer == "not charged":
+        assert lost == []
+        assert time.time() >= ended_at + delay
+    if finding.answer == "charged" and not any("another p" in event for event in before + after):
+        assert lost
+    if is_complete and not any(event.startswith("another") for event in before + after):
+        assert finding.answer == ("charged" if lost else "not charged"), finding.reason

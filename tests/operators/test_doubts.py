@@ -142,7 +142,7 @@ def test_another_purchase_of_the_same_kind_leaves_it_open(
 
 def test_purchases_of_other_models_change_nothing(venice: VeniceSimulator) -> None:
     lose(venice, charged=False)
-    venice.charge("ltx-2-5-fast-text-to-video-video-unit", 0.35)
+    venice.charge("ltx-2-5-fast-text-to-video-video-unit", 0.36)
     venice.charge("zai-org-glm-5-1-llm-output-mtoken", 0.01)
     assert run_task(queue(on_ambiguous="check"))["queue_id"]
     assert len(venice.journal.charges) == 1

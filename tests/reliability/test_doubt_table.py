@@ -95,8 +95,8 @@ def put_beside(venice: VeniceSimulator, cell: Cell, folder: Path) -> tuple[list[
     if cell.beside == "text and images":
         venice.charge("zai-org-glm-5-1-llm-output-mtoken", 0.06)
         venice.charge("grok-imagine-image-image-unit", PRICE)
-    elif cell.beside == "clips of another model":
-        venice.charge(f"{OTHER}-video-unit", PRICE)
+    elif cell.beside.startswith("clips of another model"):
+        venice.charge(f"{OTHER}-video-unit", PRICE * (1 if cell.beside.endswith("same price") else 2))
     elif cell.beside == "the same of another program":
         venice.charge(f"{MODEL}-video-unit", PRICE)
     elif cell.beside == "the same model at another price":

@@ -20,7 +20,7 @@ class Case(NamedTuple):
     Where a worker is lost, and what its next try is to find.
 
     :param key: DAG, step, kind of delivery, place in the list.
-    :param model: one that no other run buys from, but where other purchases are to be beside it.
+    :param model: one that no other run buys from, at a price of its own, but where other purchases are to be beside it.
     :param answer: what the usage history says.
     """
 
@@ -30,10 +30,10 @@ class Case(NamedTuple):
 
 
 #: Two that buy the same at the same time, so that neither can be sure.
-SAME = "kling-2.6-pro-text-to-video"
+SAME = "kling-o3-standard-text-to-video"
 
 CASES = [
-    Case(("checked", "noting-the-intent", "inline", -1), "wan-2.6-text-to-video", "no doubt"),
+    Case(("checked", "noting-the-intent", "inline", -1), "flux-3-text-to-video", "no doubt"),
     Case(("checked", "submitting", "inline", -1), "wan-2.5-preview-text-to-video", "not charged"),
     Case(("checked", "submitted", "inline", -1), "kling-v3-pro-text-to-video", "charged"),
     Case(("checked", "noting-the-job", "inline", -1), "wan-2.2-a14b-text-to-video", "charged"),
@@ -44,13 +44,18 @@ CASES = [
 
 
 #: Runs whose worker lives, and whose submission has no answer: whether it was accepted, and the model.
-LOST_ANSWERS = {True: "vidu-q3-text-to-video", False: "happyhorse-1-1-text-to-video"}
+LOST_ANSWERS = {True: "vidu-q3-text-to-video", False: "kling-v3-standard-text-to-video"}
 
 
 def begin_to_lose(venue: Venue, case: Case) -> Story:
     """Start the run of a case."""
     held = begin(venue, case.key, story="doubt", model=case.model)
     return Story(held, lose_the_worker(held))
+
+
+def is_deferred(run: Run) -> bool:
+    """Whether the task of a run waits in the triggerer."""
+    return run.task_state() == "deferred"
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def lost_answers(venue: Venue) -> Iterator[dict[bool, Run]]:
 def kills(venue: Venue, lost_answers: dict[bool, Run]) -> dict[Case, Story]:
     """All kills, after the event. Beside them others buy, from the account and from one of the models."""
     for run in lost_answers.values():
-        venue.stack.wait_until(lambda run=run: run.task_state() == "deferred", 60, f"{run.run_id} to wait")
+        venue.stack.wait_until(partial(is_deferred, run), 60, f"{run.run_id} to wait")
     for _ in range(3):
         venue.simulator.charge("zai-org-glm-5-1-llm-output-mtoken", 0.01)
         venue.simulator.charge(f"{SAME}-video-unit", 0.5)
