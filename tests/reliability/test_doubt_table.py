@@ -1,5 +1,5 @@
 """
-What a task in doubt is told by the usage history, by what is beside the charge there.
+What the usage history says to a task in doubt, by what is beside the charge there.
 
 What is expected stands in a table of ``docs/reliability.md``, so that it says what happens and nothing else.
 """
