@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from airflow_provider_venice.api import calls
 from airflow_provider_venice.api.billing import KnownPurchase, UsageHistory
 from airflow_provider_venice.api.charges import SLACK, ChargeFinding, find_charge
 from airflow_provider_venice.api.costs import ActualCost, find_cost
+from airflow_provider_venice.api.spending import Period
 from airflow_provider_venice.exceptions import VeniceAPIError, VeniceError, VeniceRequestError
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 #: How often a walk is begun again whose cursor Venice refuses: it may have expired.
 _WALKS = 2
+
+#: Days of the sums in which an API key is looked for that both connections list.
+_DAYS_OF_SUMS = 7
 
 #: How often the balances of both connections are compared: a purchase between two answers makes them differ.
 _COMPARISONS = 3
@@ -197,7 +202,7 @@ def _walk(transport: BlockingTransport, since: float, until: float | None, attem
 
 
 def _other_account(hook: VeniceHook) -> str | None:
-    """Return why the admin connection may be for another account; ``None`` where both show the same balances."""
+    """Return why the admin connection may be for another account; ``None`` where both are certainly for the same."""
     ours = hook.get_conn()
     with _admin_transport(hook) as theirs:
         names = f"the connections {hook.venice_conn_id!r} and {ours.settings.admin_conn_id!r}"
@@ -207,7 +212,20 @@ def _other_account(hook: VeniceHook) -> str | None:
             first, second = (one.send(calls.rate_limits()).get("balances") for one in (ours, theirs))
             if first == second and first:
                 return None
-        return f"{names} show different balances: the history may be that of another account"
+        if _share_a_key(ours, theirs):
+            return None
+    return (
+        f"{names} show different balances, and their sums of the last {_DAYS_OF_SUMS} days no API key in common: the "
+        "history may be that of another account"
+    )
+
+
+def _share_a_key(ours: BlockingTransport, theirs: BlockingTransport) -> bool:
+    """Whether the sums of both list one API key: the balances of one account differ where a key has a limit."""
+    today = datetime.now(timezone.utc).date()
+    period = Period(today - timedelta(days=_DAYS_OF_SUMS - 1), today)
+    first, second = (one.send(calls.usage_analytics(period)).by_key for one in (ours, theirs))
+    return not {key.id for key in first if key.id}.isdisjoint(key.id for key in second)
 
 
 def _other_models(hook: VeniceHook, model: str) -> Collection[str]:

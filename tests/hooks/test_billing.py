@@ -184,6 +184,18 @@ def test_the_history_of_another_account_says_nothing(hook: VeniceHook, venice_si
     assert "different balances" in finding.reason
 
 
+def test_a_key_with_a_spending_limit_is_known_by_the_sums_of_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    with VeniceSimulator(key_limit=5) as venice:
+        connect(venice, monkeypatch, admin_conn_id="venice_admin", billing_delay=0.1)
+        connect(venice, monkeypatch, "venice_admin", venice.admin_key)
+        hook, sent_at = VeniceHook(), time.time()
+        # No purchase of the key is in the sums: the two balances alone say nothing.
+        assert "no API key in common" in check(hook, sent_at, PRICE).reason
+        job = hook.queue({**TEXT, "duration": 10})
+        known = [KnownPurchase(job.queue_id, MODEL, sent_at, Decimal(str(job.estimated_cost)), is_own=True)]
+        assert check(hook, sent_at, PRICE, known).answer == "not charged"
+
+
 #: What may happen in an account beside the submission in doubt: a purchase of the task, or of another program.
 EVENTS = ["own", "own, another model", "another program", "another program, another model", "another price", "text"]
 
