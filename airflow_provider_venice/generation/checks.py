@@ -33,16 +33,16 @@ def check_requests(
     :param clips: those that are to be bought.
     """
     for clip in clips:
-        with problems.about(clip.submission.position):
-            clip.request = clip.submission.request
+        with problems.about(clip.position):
+            clip.request = clip.wanted.request
     if options.validate:
         _check_constraints([clip for clip in clips if clip.request is not None], hook, problems, log)
     if not options.is_list:
         # Of a single one, the media are read right before it is submitted, and the target is reserved.
         return
     for clip in clips:
-        if clip.request is not None and not problems.has(clip.submission.position):
-            with problems.about(clip.submission.position):
+        if clip.request is not None and not problems.has(clip.position):
+            with problems.about(clip.position):
                 # Reads the media, one request after the other, and holds none of them.
                 hook.prepare(clip.request)
     if options.delivery is not None:
@@ -56,8 +56,8 @@ def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, problems: Reques
     models = hook.list_models()
     ending = {}
     for clip in clips:
-        with problems.about(clip.submission.position):
-            following = clip.submission.models_left[1:]
+        with problems.about(clip.position):
+            following = clip.wanted.models_left[1:]
             clip.request = _available(clip, models)
             model = constraints.check_request(clip.request, models)
             check_fallbacks(clip.request, following, models)
@@ -69,9 +69,9 @@ def _check_constraints(clips: Sequence[Clip], hook: VeniceHook, problems: Reques
 
 def _available(clip: Clip, models: Sequence[VideoModel]) -> VideoRequest:
     """Return the request for the first model of a clip that the catalogue has to sell; for the last if it has none."""
-    request = clip.submission.request
-    while (reason := find_unavailable(request.model, models)) and clip.submission.fall_back(request.model, reason):
-        request = clip.submission.request
+    request = clip.wanted.request
+    while (reason := find_unavailable(request.model, models)) and clip.wanted.fall_back(request.model, reason):
+        request = clip.wanted.request
     return request
 
 
@@ -81,13 +81,13 @@ def _check_targets(clips: Sequence[Clip], problems: RequestErrors) -> None:
     for clip in clips:
         delivery = clip.submission.delivery
         assert delivery is not None
-        if delivery.existing == "reuse" and problems.has(clip.submission.position):
+        if delivery.existing == "reuse" and problems.has(clip.position):
             continue  # what is there was read, and is in the way
-        with problems.about(clip.submission.position):
+        with problems.about(clip.position):
             same = first.setdefault(str(clip.target), clip)
             if same is not clip:
                 raise VeniceRequestError(
-                    f"its output_path {str(clip.target)!r} is that of {same.submission.place} too; give each its own",
+                    f"its output_path {str(clip.target)!r} is that of {same.wanted.place} too; give each its own",
                     fields={"output_path": "stands twice"},
                 )
             delivery.check_target(clip.target)
@@ -100,7 +100,7 @@ def _name_equal_requests(clips: Sequence[Clip], log: Any) -> None:
         if clip.request is not None:
             same = first.setdefault(fingerprint(clip.request), clip)
             if same is not clip:
-                pairs.append(f"{clip.submission.place} is that of {same.submission.place}")
+                pairs.append(f"{clip.wanted.place} is that of {same.wanted.place}")
     if pairs:
         more = f" and {len(pairs) - _MOST_PAIRS} more" if len(pairs) > _MOST_PAIRS else ""
         log.warning(

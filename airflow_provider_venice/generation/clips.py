@@ -20,6 +20,7 @@ from airflow_provider_venice.exceptions import (
     VideoBatchError,
     VideoGenerationError,
 )
+from airflow_provider_venice.generation.clip_request import ClipRequest
 from airflow_provider_venice.generation.delivery import describe_stored
 from airflow_provider_venice.generation.outcomes import describe_outcome
 from airflow_provider_venice.generation.submission import Submission
@@ -39,6 +40,7 @@ class Clip:
     One of the clips, and how far it has come.
 
     :param position: which of the task's clips; from 0.
+    :param wanted: what it is to be.
     :param submission: buys it, or has bought it.
     :param owner: who reserves its target.
     :param target: where it goes; ``None`` where the task stores none.
@@ -54,6 +56,7 @@ class Clip:
     """
 
     position: int
+    wanted: ClipRequest
     submission: Submission
     owner: Owner
     target: Any = None
@@ -99,14 +102,14 @@ class Clip:
             error=self.error,
             stored=self.stored,
             stored_at=None if self.record is None else self.record["stored_at"],
-            request=self.submission.described,
-            labels=self.submission.labels,
+            request=self.wanted.described,
+            labels=self.wanted.labels,
             cost=None if cost is None else float(cost),
             reasons=entry.reasons if has_failed and entry is not None else None,
             venice_conn_id=self.submission.venice_conn_id,
             usage_history=entry.finding if self.is_doubtful and entry is not None else None,
             is_reused=self.is_reused,
-            refused_models=self.submission.models.refused,
+            refused_models=self.wanted.models.refused,
         )
 
 
@@ -119,14 +122,14 @@ def raise_failures(clips: Sequence[Clip], *, is_list: bool) -> NoReturn:
     :raises VideoBatchError: for a list, with what became of each.
     :raises Exception: for one clip, its own error.
     """
-    failed = [(clip.submission, clip.error) for clip in clips if clip.error is not None]
+    failed = [(clip.wanted, clip.error) for clip in clips if clip.error is not None]
     if not is_list:
         ((_, error),) = failed
         if isinstance(error, VideoGenerationError) and error.costs_nothing:
             # Not one of ours, which would be final: here a retry is wanted, and buys another clip.
             raise AirflowException(f"{error}; a retry submits it anew") from error
         raise error
-    listed = [f"{submission}: {error}" for submission, error in failed]
+    listed = [f"{wanted}: {error}" for wanted, error in failed]
     more = f"; and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
     raise VideoBatchError(
         f"{describe_clips(clips)} (the XCom {RESULTS_KEY} has each). {'; '.join(listed[:_MOST_LISTED])}{more}",

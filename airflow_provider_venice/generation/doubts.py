@@ -146,7 +146,7 @@ class Doubts:
             known=known,
             doubts=count,
         )
-        self._log.info("%s, in doubt since %s: %s (%s)", clip.submission, entry.sent, finding.answer, finding.reason)
+        self._log.info("%s, in doubt since %s: %s (%s)", clip.wanted, entry.sent, finding.answer, finding.reason)
         clip.submission.note_finding(finding)
         self._progress.checked.append(clip.position)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from airflow_provider_venice.api.budget import Budget
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.generation.delivery import Delivery
+from airflow_provider_venice.hooks.failures import TAKEN_UP
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,10 @@ class RunOptions:
     fallback_models: Sequence[str]
     wait: bool
     delivery: Delivery | None
+
+    @property
+    def next_try(self) -> str:
+        """What becomes of a clip that is paid for when a try fails, for people."""
+        if self.on_clear == "resubmit":
+            return "A retry of this task takes it up, and pays nothing; a clear buys another one (on_clear='resubmit')"
+        return TAKEN_UP

@@ -150,7 +150,7 @@ class Purchase:
         reuse_existing(clips, self._hook, self._progress, problems, self._log)
         clips = [clip for clip in clips if clip.is_missing]
         check_requests(clips, self._options, self._hook, problems, self._log)
-        places = [clip.submission.position for clip in clips]
+        places = [clip.position for clip in clips]
         valid = {
             place: clip.request
             for place, clip in zip(places, clips, strict=True)
@@ -174,12 +174,12 @@ class Purchase:
     def _fall_back(self, position: int, error: VeniceError) -> VideoRequest | None:
         """Return the request for the next model of a clip after a refusal; ``None`` where there is none."""
         clip = self._clips[position]
-        if clip.request is None or not clip.submission.fall_back(clip.request.model, error):
+        if clip.request is None or not clip.wanted.fall_back(clip.request.model, error):
             return None
         if is_of_every_request(error):
             # No other clip of this run is refused by it as well: many refusals bring the block.
             self._unavailable[clip.request.model] = error
-        clip.request = clip.submission.request
+        clip.request = clip.wanted.request
         return clip.request
 
     def _check_budget(self, quotes: Mapping[int, VideoQuote]) -> VeniceBudgetError | None:
@@ -188,8 +188,8 @@ class Purchase:
             return None
         prices = {key: quote.estimated_cost for key, quote in quotes.items()}
         highest = max(prices.values())
-        submissions = [clip.submission for clip in self._clips]
-        spent = sum((one.charged(prices.get(one.position, highest)) for one in submissions), Decimal(0))
+        charged = (clip.submission.charged(prices.get(clip.position, highest)) for clip in self._clips)
+        spent = sum(charged, Decimal(0))
         what = f"the batch of {len(self._clips)} clips" if self._options.is_list else "the clip"
         try:
             pricing.check_budget(self._options.budget, self._hook, list(quotes.values()), what, spent)
@@ -204,7 +204,7 @@ class Purchase:
         problems = RequestErrors(self._options.requests, is_list=self._options.is_list)
         try:
             for clip in clips:
-                with problems.about(clip.submission.position):
+                with problems.about(clip.position):
                     assert clip.submission.delivery is not None
                     clip.submission.delivery.reserve(clip.target, clip.owner)
             problems.raise_all()
@@ -227,7 +227,7 @@ class Purchase:
             clip.job = self._submit(clip, request)
         except NotNoted as error:
             clip.job, clip.error = error.job, error
-            self._log.error("%s: %s", clip.submission, error)
+            self._log.error("%s: %s", clip.wanted, error)
             return False
         except VeniceError as error:
             if is_of_one_request(error):
@@ -255,7 +255,7 @@ class Purchase:
     def _give_up(self, clip: Clip, error: VeniceError) -> bool:
         """Note why a clip is not bought; whether the next may be tried."""
         clip.error = error
-        self._log.error("%s: %s", clip.submission, error)
+        self._log.error("%s: %s", clip.wanted, error)
         return is_of_one_request(error) or isinstance(error, VeniceRequestError)
 
     def _submit(self, clip: Clip, request: VideoRequest) -> VideoJob:
@@ -291,7 +291,7 @@ class Purchase:
             self._report_doubts(doubtful)
         elif rest:
             failed = next(clip for clip in reversed(self._clips) if clip.error is not None)
-            self._leave(rest, f"{failed.submission} failed: {failed.error}", failed.error)
+            self._leave(rest, f"{failed.wanted} failed: {failed.error}", failed.error)
 
     def _leave(self, clips: Sequence[Clip], reason: str, cause: Exception | None) -> None:
         for clip in clips:
@@ -299,14 +299,14 @@ class Purchase:
             error.can_heal = cause is not None and can_heal(cause)
             clip.error = error
         if clips and self._options.is_list:
-            names = ", ".join(clip.submission.place for clip in clips[:MOST_NAMED])
+            names = ", ".join(clip.wanted.place for clip in clips[:MOST_NAMED])
             more = f" and {len(clips) - MOST_NAMED} more" if len(clips) > MOST_NAMED else ""
             self._log.error("Not submitted: %s%s, because %s", names, more, reason)
 
     def _report_doubts(self, clips: Sequence[Clip]) -> None:
         """Say what is in doubt, in the log and the XCom, before any wait; then a clear is a person's answer to it."""
         for clip in clips:
-            self._log.error("%s: %s", clip.submission, clip.error)
+            self._log.error("%s: %s", clip.wanted, clip.error)
         self._reports.push_results()
         # Invariant: noted as reported only after it was. A crash right here leaves a doubt that the next try reports.
         for clip in clips:

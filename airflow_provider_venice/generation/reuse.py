@@ -102,11 +102,11 @@ def reuse_existing(
         if delivery is None or delivery.existing != "reuse":
             continue
         try:
-            request = clip.submission.request
+            request = clip.wanted.request
         except VeniceRequestError:
             continue  # its own check says what is wrong
         with problems.about(clip.position):
-            is_of = _of_request(request, clip.submission.models_left[1:], hook)
+            is_of = _of_request(request, clip.wanted.models_left[1:], hook)
             found = find_clip(clip.target, clip.owner, is_of, progress.reused.get(str(clip.position)))
             if found is not None:
                 _take(clip, found, request, progress, log)
@@ -119,7 +119,7 @@ def _take(clip: Clip, found: ExistingClip, request: VideoRequest, progress: Prog
         made = found.manifest
         log.info(
             "%sReusing %s, of the same request: %s, made by DAG %r, run %r, task %r. Nothing is paid",
-            f"{clip.submission.name}: " if clip.submission.name else "",
+            f"{clip.wanted.name}: " if clip.wanted.name else "",
             found.stored.path,
             clip.job,
             made["dag_id"],

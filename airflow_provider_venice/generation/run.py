@@ -23,29 +23,28 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import TaskDeferred
-
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import (
     VeniceError,
-    VeniceRateLimitError,
     VideoGenerationError,
 )
+from airflow_provider_venice.generation.clip_request import ClipRequest
 from airflow_provider_venice.generation.clips import Clip, describe_clips, raise_failures
 from airflow_provider_venice.generation.deferral import (
-    defer_for_download,
     defer_until_completed,
 )
-from airflow_provider_venice.generation.delivery import DownloadWait, add_asset_events, owner_of, read_cost
+from airflow_provider_venice.generation.delivery import add_asset_events, owner_of
 from airflow_provider_venice.generation.doubts import Doubts
+from airflow_provider_venice.generation.ledger import Ledger
 from airflow_provider_venice.generation.manifest import describe_delivery
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.purchase import Purchase
 from airflow_provider_venice.generation.reports import PAUSE, Reports
+from airflow_provider_venice.generation.storing import Storing
 from airflow_provider_venice.generation.submission import Submission
 from airflow_provider_venice.hooks.billing import CostReader
-from airflow_provider_venice.hooks.failures import TAKEN_UP, log_recovery_hint
+from airflow_provider_venice.hooks.failures import log_recovery_hint
 from airflow_provider_venice.hooks.task_store import stop_if_replaced
 from airflow_provider_venice.triggers.progress import SeenJobs, push_progress
 from airflow_provider_venice.xcoms import JOB_KEY
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_venice.hooks.venice import VeniceHook
-    from airflow_provider_venice.storage import StoredVideo
     from airflow_provider_venice.triggers.rate_limit import Admission
 
 
@@ -93,7 +91,6 @@ class GenerationRun:
         self._clips: list[Clip] = []
         self._try_number: int | None = getattr(context["ti"], "try_number", None)
         self._progress = Progress(self._try_number)
-        self._event: Mapping[str, Any] | None = None
 
     @property
     def clips(self) -> Sequence[Clip]:
@@ -113,7 +110,6 @@ class GenerationRun:
         if event is not None and event.get("try_number") not in (None, self._try_number):
             # That of an earlier try: Airflow keeps it where a task is cleared while it runs.
             event = None
-        self._event = event
         self._progress = Progress.of(progress, self._try_number)
         self._clips = self._make_clips(self._targets())
         self._reports = self._make_reports(self._clips)
@@ -128,10 +124,20 @@ class GenerationRun:
             is_one_of_many=self._is_one_of_many,
             log=self._log,
         )
+        self._storing = Storing(
+            self._options,
+            self._hook,
+            self._context,
+            reports=self._reports,
+            progress=self._progress,
+            costs=self._costs,
+            event=event,
+            log=self._log,
+        )
         if event is not None:
             self._receive(event)
         self._take_up(announce=event is None and self._admission is None)
-        self._store([clip for clip in self._clips if clip.is_finished])
+        self._storing.store([clip for clip in self._clips if clip.is_finished])
         self._purchase.buy_missing()
         while self._options.wait:
             self._await_rest()
@@ -161,16 +167,13 @@ class GenerationRun:
         return Reports(self._context, clips, is_list=self._options.is_list, log=self._log)
 
     def _make_clips(self, targets: Sequence[Any]) -> list[Clip]:
-        options = self._options
-        return [
-            Clip(
-                position,
-                Submission(options, self._hook, self._context, position, self._log),
-                owner_of(self._context, position if options.is_list else None),
-                target,
-            )
-            for position, target in enumerate(targets)
-        ]
+        return [self._make_clip(position, target) for position, target in enumerate(targets)]
+
+    def _make_clip(self, position: int, target: Any) -> Clip:
+        place = position if self._options.is_list else None
+        wanted, ledger = ClipRequest(self._options, position, self._log), Ledger(self._context, place)
+        submission = Submission(wanted, self._options, self._hook, ledger, self._log)
+        return Clip(position, wanted, submission, owner_of(self._context, place), target)
 
     # Taking up what is there
 
@@ -245,7 +248,7 @@ class GenerationRun:
         self._reports.recall()
         self._read(clips, announce=False)
         self._match(clips, outcomes, event)
-        self._store([clip for clip in clips if clip.is_finished])
+        self._storing.store([clip for clip in clips if clip.is_finished])
         if running:
             self._reports.push()
             self._defer({job.queue_id: positions[job.queue_id] for job in running}, running, event["deadline"])
@@ -295,7 +298,7 @@ class GenerationRun:
         deadline, seen = time.monotonic() + self._options.timeout, SeenJobs()
         for clip, job in zip(rest, jobs, strict=True):
             try:
-                with log_recovery_hint(job, self._log, self._next_try):
+                with log_recovery_hint(job, self._log, self._options.next_try):
                     clip.job = self._hook.wait_for_completion(
                         job,
                         self._options.poll_interval,
@@ -306,7 +309,7 @@ class GenerationRun:
                 self._fail(clip, error)
             else:
                 clip.is_finished = True
-                self._store([clip])
+                self._storing.store([clip])
             self._reports.show_results(PAUSE)
 
     def _show_progress(self, polled: VideoJob, seen: SeenJobs) -> None:
@@ -331,84 +334,7 @@ class GenerationRun:
         seconds = self.hand_over_after(len(jobs)) if len(jobs) > 1 and self._options.delivery is not None else None
         defer_until_completed(self._options, jobs, deadline, self._progress, seconds, self._log)
 
-    # Delivering
-
-    @property
-    def _next_try(self) -> str:
-        """What becomes of a clip that is paid for when this try fails."""
-        if self._options.on_clear == "resubmit":
-            return "A retry of this task takes it up, and pays nothing; a clear buys another one (on_clear='resubmit')"
-        return TAKEN_UP
-
-    def _store(self, clips: Sequence[Clip]) -> None:
-        """Bring finished clips home."""
-        if self._options.delivery is None:
-            return
-        clips = [clip for clip in clips if clip.stored is None and clip.error is None]
-        try:
-            for clip in clips:
-                self._store_one(clip)
-        except TaskDeferred:
-            self._clean_up(clips)
-            raise
-        self._clean_up(clips)
-
-    def _clean_up(self, clips: Iterable[Clip]) -> None:
-        """Delete at Venice what was stored, where that is asked for."""
-        stored = [clip for clip in clips if clip.stored is not None]
-        if stored and self._options.delivery is not None and self._options.delivery.delete_media:
-            # Invariant: what is deleted at Venice is stored, checked, and shown as stored. A crash right here leaves
-            # a file, and a clip at Venice that the next try deletes.
-            self._reports.push_jobs()
-            for clip in stored:
-                assert clip.job is not None
-                self._options.delivery.clean_up(self._hook, clip.job, self._log)
-
-    def _store_one(self, clip: Clip) -> None:
-        delivery, job = clip.submission.delivery, clip.job
-        assert delivery is not None
-        assert job is not None
-        try:
-            with log_recovery_hint(job, self._log, self._next_try):
-                clip.stored = self._fetch(clip, job)
-            identity, cost = clip.submission.identity_of(job), read_cost(self._costs, job)
-            clip.record = delivery.record(
-                self._context, job, clip.stored, clip.target, clip.owner, self._log, identity, cost
-            )
-            # Invariant: a clip whose manifest could not be written does not count as done, so that a retry writes it.
-            self._progress.note_stored(clip.position, job, clip.record["stored_at"], cost)
-        except Exception as error:
-            # The others are worth as much: go on, and fail in the end.
-            self._log.error("%s: %s", clip.submission, error)
-            clip.error = error
-
-    def _fetch(self, clip: Clip, job: VideoJob) -> StoredVideo:
-        """Store a clip; where the rate limit asks for a longer wait, leave that to the triggerer and come back."""
-        delivery, options = clip.submission.delivery, self._options
-        assert delivery is not None
-        patience = DownloadWait.of(deferrable=options.deferrable, timeout=options.timeout)
-        try:
-            return delivery.store(
-                self._hook,
-                job,
-                clip.target,
-                clip.owner,
-                clip.submission.ledger,
-                self._log,
-                patience,
-                clip.submission.name,
-            )
-        except VeniceRateLimitError as error:
-            now = time.time()
-            wait = self._progress.download_wait or [now, now + options.timeout]
-            # Too many fetches of a private link are not a rate limit: no waiting gets it back.
-            if not options.deferrable or now >= wait[1] or job.download_url is not None:
-                raise
-            self._progress.download_wait = wait
-            self._log.info("%s: %s", job, error)
-            self._reports.push()
-            travels = {"progress": self._progress.to_dict(), "completed": self._event}
-            defer_for_download(options.venice_conn_id, wait, error.retry_after, travels, self._log)
+    # Failures
 
     def _fail(self, clip: Clip, error: VeniceError) -> None:
         """Take in that a job has no video, or that nobody knows yet; or that another model is to be bought for it."""
@@ -422,11 +348,11 @@ class GenerationRun:
             error.args = (f"{str(error).rstrip('.')}{consequence}",)
             self._purchase.release([clip])
             job = clip.job
-            if consequence and clip.submission.fall_back(job.model, error):
+            if consequence and clip.wanted.fall_back(job.model, error):
                 clip.job = clip.error = None
                 self._progress.note_replaced(clip.position, job)
                 return
-        self._log.error("%s: %s", clip.submission, error)
+        self._log.error("%s: %s", clip.wanted, error)
 
     # What comes of it
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -32,15 +31,13 @@ from airflow_provider_venice.exceptions import (
     VeniceRequestError,
     VideoGenerationError,
 )
-from airflow_provider_venice.generation.fallbacks import ModelChoice, admits_fallback
+from airflow_provider_venice.generation.clip_request import ClipRequest
+from airflow_provider_venice.generation.fallbacks import admits_fallback
 from airflow_provider_venice.generation.ledger import Entry, Ledger
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.outcomes import describe_reasons
-from airflow_provider_venice.generation.request_errors import request_name
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from airflow_provider_venice.api.charges import ChargeFinding
     from airflow_provider_venice.generation.delivery import Delivery
     from airflow_provider_venice.hooks.venice import VeniceHook
@@ -66,92 +63,23 @@ class Submission:
     """
     One clip that a task buys, or has bought in an earlier try.
 
+    :param wanted: what it is to be.
     :param options: what the task's arguments say.
     :param hook: sends.
-    :param context: the task's context.
-    :param position: which of the requests; from 0.
+    :param ledger: what the task remembers of it.
     :param log: the task's log.
     """
 
-    def __init__(self, options: RunOptions, hook: VeniceHook, context: Context, position: int, log: Any) -> None:
+    def __init__(self, wanted: ClipRequest, options: RunOptions, hook: VeniceHook, ledger: Ledger, log: Any) -> None:
+        self._wanted = wanted
         self._options = options
         self.venice_conn_id = options.venice_conn_id
         self._hook = hook
-        self._given = options.requests[position]
+        self.ledger = ledger
         self._log = log
-        self.position = position
-        #: Which of the requests it is, for messages.
-        self.place = f"request[{position}]" if options.is_list else "the clip"
-        self.ledger = Ledger(context, position if options.is_list else None)
-        self.models = ModelChoice(options.fallback_models)
         #: The last entry that was read or written; in doubt, with what is not stored yet.
         self.entry: Entry | None = None
         self._stored: Entry | None = None
-
-    def __str__(self) -> str:
-        return request_name(self.position, self._given) if self._options.is_list else self.place
-
-    @property
-    def name(self) -> str:
-        """Which request of a list it is, for the log; empty where the task was not given a list."""
-        return str(self) if self._options.is_list else ""
-
-    @property
-    def labels(self) -> Mapping[str, Any] | None:
-        """The labels of the request, ``None`` where it has none, or is not valid."""
-        return self._shown[1]
-
-    @property
-    def described(self) -> Mapping[str, Any] | None:
-        """What was asked for, media by name or size only, as its job will have it; ``None`` where it is not valid."""
-        return self._shown[0]
-
-    @cached_property
-    def _shown(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-        try:
-            request = self._asked
-        except VeniceRequestError:
-            return None, None
-        return request.describe(), request.labels
-
-    @property
-    def _asked(self) -> VideoRequest:
-        """What was asked for."""
-        return self._options.read_request(self._given)
-
-    @property
-    def request(self) -> VideoRequest:
-        """
-        What to buy: what was asked for, of the first model that has not refused it.
-
-        :raises VeniceRequestError: naming every field that is unknown or wrong.
-        """
-        return self.models.choose(self._asked)
-
-    @property
-    def models_left(self) -> list[str]:
-        """The models that have not refused the clip, that of :attr:`request` first."""
-        return self.models.left(self._asked)
-
-    def fall_back(self, model: str, reason: object) -> bool:
-        """
-        Go on to the next model, if one is left after an end that is certain and free; log why, and return whether so.
-
-        :param model: the model that is not bought, or was refunded.
-        :param reason: the error, or what the catalogue says.
-        """
-        if isinstance(reason, Exception) and not admits_fallback(reason):
-            return False
-        try:
-            following = self.models.refuse(self._asked, model, reason)
-        except VeniceRequestError:
-            return False  # edited since the clip was bought, and not valid
-        if following is not None:
-            self._log_fallback(model, reason, following)
-        return following is not None
-
-    def _log_fallback(self, model: str, reason: object, following: str) -> None:
-        self._log.warning("%s: model %r gives no clip: %s. Falling back to %r", self, model, reason, following)
 
     @cached_property
     def delivery(self) -> Delivery | None:
@@ -212,7 +140,7 @@ class Submission:
             self._log.info(
                 "A task of this run was cleared since %s was submitted. Airflow does not say which; this is taken for "
                 "a retry. If you have cleared this task, clear it once more",
-                self,
+                self._wanted,
             )
         falls_back = cleared != "yes" and self._recall_models(past)
         if past.job is None:
@@ -259,7 +187,7 @@ class Submission:
             previous,
             cost=None if cost is None else str(cost),
             media=send.media_digests if keeps_media else None,
-            refused_models=self.models.before(request.model),
+            refused_models=self._wanted.models.before(request.model),
         )
         # Invariant: no submission leaves without a stored intent. A crash right after this line leaves an intent that
         # was never sent: a doubt that a person has to check, and no money lost.
@@ -312,7 +240,7 @@ class Submission:
             "failure": str(error),
             "reasons": describe_reasons(error),
             "admits_fallback": admits_fallback(error),
-            "refused_models": self.models.before(request.model),
+            "refused_models": self._wanted.models.before(request.model),
         }
         # Invariant: the refusal is noted before the next model is asked. A crash right here leaves a retry that goes on
         # with the next model; a crash before it asks this one again, which is free.
@@ -354,12 +282,12 @@ class Submission:
         """
         if not past.refused_by_now or self._is_same(past) is False:
             return False
-        is_known = past.model in self.models.refused
-        following = self.models.recall(self._asked, past.refused_by_now)
+        is_known = past.model in self._wanted.models.refused
+        following = self._wanted.models.recall(self._wanted.asked, past.refused_by_now)
         if past.failure is None or not past.admits_fallback or following is None:
             return False
         if not is_known:
-            self._log_fallback(past.model, past.failure, following)
+            self._wanted.log_fallback(past.model, past.failure, following)
         return True
 
     def _settle_intent(self, past: Entry, *, cleared: bool) -> None:
@@ -381,7 +309,7 @@ class Submission:
                 "again: on_ambiguous='check'",
                 past.sent,
                 past.price,
-                self,
+                self._wanted,
             )
             return
         if self._options.on_ambiguous != "resubmit" and not (cleared and past.doubt_reported):
@@ -390,7 +318,7 @@ class Submission:
             "The submission of %s, %s, may have been accepted. %s may be submitted again all the same: %s",
             past.sent,
             past.price,
-            self,
+            self._wanted,
             "the task was cleared" if cleared else "on_ambiguous='resubmit'",
         )
 
@@ -419,7 +347,7 @@ class Submission:
     def _is_same(self, past: Entry) -> bool | None:
         """Whether the request is the one of an entry; ``None`` where that cannot be known."""
         try:
-            asked = self._asked
+            asked = self._wanted.asked
             if asked.model == past.requested_model:
                 # A fallback model was bought for the same request: what is compared is the rest.
                 asked = dataclasses.replace(asked, model=past.model)
@@ -474,5 +402,5 @@ class Submission:
             raise NotNoted(bought, error) from error
         finally:
             observability.clip_bought(intent.model, intent.cost, intent.sent_at)
-        self._hook.announce(bought, self.name)
+        self._hook.announce(bought, self._wanted.name)
         return bought
