@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 #: In the order of docs/performance.md. Each is a module with a function ``run`` that returns tables.
-BENCHMARKS = ("polling", "triggerers", "submissions", "waiting", "downloads", "imports", "workers", "pages")
+BENCHMARKS = ("polling", "triggerers", "submissions", "waiting", "downloads", "imports", "workers", "cluster", "pages")
 
 SAVED = Path(__file__).parents[1] / "docs" / "measured"
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,12 +27,14 @@ class Workers:
     """
     What the workers of a stack cost while the ``with`` block runs: each task that is started is a process.
 
-    :param stack: an Airflow with LocalExecutor.
+    :param stack: an Airflow.
+    :param executors: its components whose children run tasks: the scheduler with LocalExecutor, or Celery's workers.
     :param seconds: for how long each has lived, by its process.
     :param cpu: seconds of processor time of each.
     """
 
     stack: AirflowStack
+    executors: Sequence[str] = ("scheduler",)
     seconds: dict[int, float] = field(default_factory=dict)
     cpu: dict[int, float] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -47,22 +49,28 @@ class Workers:
         self._thread.join()
 
     def _watch(self) -> None:
-        scheduler = psutil.Process(self.stack.pid("scheduler"))
+        executors = {self.stack.pid(name) for name in self.executors}
         # What is left of a run before: a worker's slot is free a few seconds after its task has ended.
-        others = {process.pid for process in scheduler.children(recursive=True)}
+        others = {process.pid for process in _tasks(executors)}
         before = time.monotonic()
         while not self._over.wait(_SAMPLED_EVERY):
             now = time.monotonic()
-            # The scheduler's children are the executor's; theirs are the tasks.
-            for executor in scheduler.children():
+            for process in _tasks(executors):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    for process in executor.children():
-                        if process.pid in others:
-                            continue
-                        self.seconds[process.pid] = self.seconds.get(process.pid, 0.0) + now - before
-                        times = process.cpu_times()
-                        self.cpu[process.pid] = times.user + times.system
+                    if process.pid in others:
+                        continue
+                    self.seconds[process.pid] = self.seconds.get(process.pid, 0.0) + now - before
+                    times = process.cpu_times()
+                    self.cpu[process.pid] = times.user + times.system
             before = now
+
+
+def _tasks(executors: set[int]) -> list[psutil.Process]:
+    """Return the processes that run tasks: the children of those that the executors' processes have started."""
+    # All processes are read once: asking each for its children would read them all each time.
+    processes = {process.pid: process for process in psutil.process_iter(["ppid"])}
+    slots = {pid for pid, process in processes.items() if process.info["ppid"] in executors}
+    return [process for process in processes.values() if process.info["ppid"] in slots]
 
 
 @contextlib.contextmanager
@@ -85,11 +93,13 @@ def open_airflow(simulator: VeniceSimulator) -> Iterator[AirflowStack]:
         yield stack
 
 
-def run_dag(stack: AirflowStack, dag_id: str, output_dir: str = "") -> Workers:
+def run_dag(
+    stack: AirflowStack, dag_id: str, output_dir: str = "", executors: Sequence[str] = ("scheduler",)
+) -> Workers:
     """Run a DAG to its end, and return what its workers have cost."""
     stack.wait_for_dag(dag_id)
-    with Workers(stack) as workers:
+    with Workers(stack, executors) as workers:
         run_id = stack.trigger(dag_id, conf={"output_dir": output_dir})
-        state = stack.wait(dag_id, run_id, timeout=560)
+        state = stack.wait(dag_id, run_id, timeout=1800)
     assert state == "success", stack.failures(dag_id, run_id)
     return workers

@@ -70,6 +70,7 @@ class AirflowCluster(AirflowStack):
         concurrency: int = CONCURRENCY,
     ) -> None:
         super().__init__(list(dags_folders), python=cluster_python(), env=env, lifetime=lifetime)
+        self._given_env = dict(env or {})
         self._postgres_port, self._redis_port = free_port(), free_port()
         self._api_ports = [self._port, *(free_port() for _ in range(API_SERVERS - 1))]
         queues = [()] * TRIGGERERS if queue is None else [("--queues", queue), ("--queues", "default")]
@@ -139,6 +140,7 @@ class AirflowCluster(AirflowStack):
             "AIRFLOW_HOME": str(home / "airflow"),
             "TMPDIR": str(home / "tmp"),
             **{f"AIRFLOW__{option}": value for option, value in settings.items()},
+            **self._given_env,
         }
 
     def _cwd_of(self, name: str) -> Path:
