@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_venice.hooks.venice import VeniceHook
     from airflow_provider_venice.transport.blocking import BlockingTransport
 
-#: How often a walk is begun again whose cursor Venice refuses: it may have expired.
-_WALKS = 2
 
 #: Days of the sums in which an API key is looked for that both connections list.
 _DAYS_OF_SUMS = 7

@@ -173,10 +173,7 @@ class VideoQueueingOperator(VideoRequestOperator):
         :param progress: what the try knew before the wait.
         :param completed: the event that had brought the finished clips.
         """
-        from airflow_provider_venice.hooks.failures import final_failures
-
-        with final_failures():
-            return self.generation(context).execute(completed, progress)
+        return self._continue(context, completed, progress)
 
     def execute_doubt(
         self,
@@ -192,6 +189,9 @@ class VideoQueueingOperator(VideoRequestOperator):
         :param progress: what the try knew before the wait.
         :param completed: the event that had brought the clips that are finished.
         """
+        return self._continue(context, completed, progress)
+
+    def _continue(self, context: Context, completed: dict[str, Any] | None, progress: dict[str, Any] | None) -> Any:
         from airflow_provider_venice.hooks.failures import final_failures
 
         with final_failures():
