@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -515,3 +517,17 @@ def test_a_record_that_is_deleted_after_its_clip_was_stored_is_no_reason_to_buy(
     assert {path.name for path in tmp_path.glob("*.mp4")} == {"00.mp4", "01.mp4"}
     assert len(venice.journal.charges) == 2
     assert len(tries.xcoms["venice_job"]) == 2
+
+
+def test_a_list_shows_what_is_stored_before_it_deletes_at_venice(
+    tmp_path: Path, venice_simulator: VeniceSimulator
+) -> None:
+    deletion, tries = venice_simulator.fail("complete", hang=3.0), Tries()
+    worker = threading.Thread(target=run_task, args=(batch(tmp_path, "a", "b", delete_media=True), tries))
+    worker.start()
+    while deletion.times and worker.is_alive():
+        time.sleep(0.01)
+    shown = [job.get("delivery", {}).get("is_stored") for job in tries.xcoms["venice_job"]]
+    worker.join()
+    assert deletion.times == 0, "the deletion was asked for"
+    assert shown == [True, True]
