@@ -25,6 +25,9 @@ export UV_HTTP_TIMEOUT ?= 180
 USE_PIPS_INDEX = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url \
 	2>/dev/null || true)}}; if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi
 
+# Where the constraints of the release AIRFLOW are, which Airflow publishes for each Python.
+CONSTRAINTS ?= https://raw.githubusercontent.com/apache/airflow/constraints-$(AIRFLOW)
+
 # Arguments for pytest: make test ARGS="-k quote -x"
 ARGS ?=
 
@@ -32,7 +35,7 @@ ARGS ?=
 WORKERS ?= 6
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-fast test-cluster screenshots clients cluster bench soak lint format types docs check clean
+.PHONY: help demo test test-fast test-cluster screenshots clients cluster bench soak lint format types docs dist check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +58,15 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP) ## make a clip in a real Airflow, against the simulator; KEEP=1 leaves the UI open
 	@$(BIN)/python -m tests.system.demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+.PHONY: constraints
+constraints: $(STAMP) ## make a clip with the Airflow of AIRFLOW=3.1.8, installed with its constraints
+	@if [ -z "$(AIRFLOW)" ]; then echo "Name a release: make constraints AIRFLOW=3.1.8" >&2; exit 1; fi
+	@$(BIN)/python -m venv --clear .venv-constraints
+	@$(USE_PIPS_INDEX); python=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	$(BIN)/uv pip install --quiet --python .venv-constraints/bin/python --compile-bytecode \
+		--constraint "$(CONSTRAINTS)/constraints-$$python.txt" "apache-airflow==$(AIRFLOW)" '.[simulator]'
+	@.venv-constraints/bin/python -m tests.system.demo
 
 # Where nothing is left to run in one of the two parts, pytest ends with 5; where that is so in both, so does make.
 test: $(STAMP) ## run all tests but those of `make test-cluster`; ARGS="-k quote" for some
@@ -87,6 +99,7 @@ soak: $(STAMP) ## lose workers, answers and components for two hours, and count;
 lint: $(STAMP) ## check style and import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --offline --no-progress --quiet .
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## rewrite the code in the project's style
@@ -100,9 +113,16 @@ docs: $(STAMP) ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
+# Of ten points pyroma gives eight: the package names no e-mail address.
+dist: $(STAMP) ## build the sdist and the wheel into dist, and check them
+	@rm -rf dist; $(USE_PIPS_INDEX); $(BIN)/uv build --quiet
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/check-wheel-contents dist/*.whl
+	@$(BIN)/pyroma --min 8 dist/*.tar.gz
+
 check: lint types test docs ## everything that must pass before a commit
 
 clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) .venv-3.* .venv-clients .venv-cluster .venv-swift .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		.hypothesis docs/_build dist demo-output
+	rm -rf $(VENV) .venv-3.* .venv-clients .venv-cluster .venv-constraints .venv-swift .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis docs/_build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
