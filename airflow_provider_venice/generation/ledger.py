@@ -161,10 +161,11 @@ class Ledger:
 
     :param context: the task's context.
     :param position: which of the task's clips, where it makes several; from 0.
+    :param is_resumed: whether this try has waited in the triggerer.
     """
 
-    def __init__(self, context: Context, position: int | None = None) -> None:
-        self._store = task_store(context)
+    def __init__(self, context: Context, position: int | None = None, *, is_resumed: bool = False) -> None:
+        self._store = task_store(context, is_resumed=is_resumed)
         ti = context.get("ti")
         self._max_tries: int = getattr(ti, "max_tries", 0) or 0
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)

@@ -89,6 +89,7 @@ class GenerationRun:
         self._is_one_of_many = is_one_of_many
         self._admission = admission
         self._clips: list[Clip] = []
+        self._is_resumed = False
         self._try_number: int | None = getattr(context["ti"], "try_number", None)
         self._progress = Progress(self._try_number)
 
@@ -110,6 +111,7 @@ class GenerationRun:
         if event is not None and event.get("try_number") not in (None, self._try_number):
             # That of an earlier try: Airflow keeps it where a task is cleared while it runs.
             event = None
+        self._is_resumed = event is not None or self._admission is not None
         self._progress = Progress.of(progress, self._try_number)
         self._clips = self._make_clips(self._targets())
         self._reports = self._make_reports(self._clips)
@@ -171,7 +173,10 @@ class GenerationRun:
 
     def _make_clip(self, position: int, target: Any) -> Clip:
         place = position if self._options.is_list else None
-        wanted, ledger = ClipRequest(self._options, position, self._log), Ledger(self._context, place)
+        wanted, ledger = (
+            ClipRequest(self._options, position, self._log),
+            Ledger(self._context, place, is_resumed=self._is_resumed),
+        )
         submission = Submission(wanted, self._options, self._hook, ledger, self._log)
         return Clip(position, wanted, submission, owner_of(self._context, place), target)
 

@@ -78,16 +78,31 @@ class StateStore:
     Airflow 3.3's ``task_state_store``.
 
     :param accessor: ``context["task_state_store"]``.
+    :param older: where the task has stored something if it began before Airflow was upgraded to 3.3; ``None`` if it
+        cannot have.
+    :param is_first_try: whether one key in Airflow's store shows that the others are not in the older one.
     """
 
-    def __init__(self, accessor: Any) -> None:
+    def __init__(self, accessor: Any, older: VariableStore | None = None, *, is_first_try: bool = False) -> None:
         self._accessor = accessor
+        self._older = older
+        self._is_first_try = is_first_try
         self._seen: dict[str, Any] = {}
 
     def get(self, key: str) -> Any:
-        """Return what was stored under ``key``, ``None`` if nothing was."""
-        self._seen[key] = self._accessor.get(key)
-        return self._seen[key]
+        """
+        Return what was stored under ``key``, ``None`` if nothing was.
+
+        :raises VeniceError: when it may be in a Variable, and that cannot be read.
+        """
+        stored = self._seen[key] = self._accessor.get(key)
+        if stored is None and self._older is not None:
+            # Invariant: what was bought before the upgrade is known after it. The Variable is only read. What this
+            # try makes of it is written to Airflow's store, and counts from then on.
+            return self._older.get(key)
+        if self._is_first_try:
+            self._older = None
+        return stored
 
     def set(self, key: str, value: Any) -> None:
         """Store ``value`` under ``key``, for as long as the run exists."""
@@ -220,7 +235,10 @@ class VariableStore:
         name, supervisor = self.variable_name(key), task_runner.SUPERVISOR_COMMS
         if not hasattr(supervisor, "send"):  # the first patch releases of Airflow 3.0, which tell the two apart
             return Variable.get(name, default=None, deserialize_json=True)
-        answer = supervisor.send(comms.GetVariable(key=name))
+        try:
+            answer = supervisor.send(comms.GetVariable(key=name))
+        except AirflowRuntimeError as error:
+            answer = error.error
         if isinstance(answer, comms.ErrorResponse) and answer.error == ErrorType.VARIABLE_NOT_FOUND:
             return None
         if not isinstance(answer, comms.VariableResult) or not isinstance(answer.value, str):
@@ -229,14 +247,20 @@ class VariableStore:
         return json.loads(answer.value)
 
 
-def task_store(context: Context) -> TaskStore:
+def task_store(context: Context, *, is_resumed: bool = False) -> TaskStore:
     """
     Return the store of the running task.
 
     :param context: the task's context.
+    :param is_resumed: whether this try has waited in the triggerer.
     """
-    accessor = context.get("task_state_store")
-    return VariableStore(context["ti"]) if accessor is None else StateStore(accessor)
+    ti, accessor = context["ti"], context.get("task_state_store")
+    if accessor is None:
+        return VariableStore(ti)
+    is_first_try = getattr(ti, "try_number", 1) == 1
+    # A first try that has not waited began under this Airflow.
+    may_be_older = (is_resumed or not is_first_try) and _has_supervisor()
+    return StateStore(accessor, VariableStore(ti) if may_be_older else None, is_first_try=is_first_try)
 
 
 def stop_if_replaced(ti: Any) -> None:
@@ -274,6 +298,12 @@ def is_replaced(ti: Any) -> bool:
     if _is_not_found(answer):
         return True
     raise VeniceConnectionError(f"Airflow did not say whether this try is still the current one: {answer}", sent=True)
+
+
+def _has_supervisor() -> bool:
+    from airflow.sdk.execution_time import task_runner
+
+    return hasattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "send")
 
 
 @contextlib.contextmanager

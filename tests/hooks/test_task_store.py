@@ -176,7 +176,8 @@ def test_a_try_that_was_replaced_takes_what_the_next_one_has_written_for_no_olde
 
 def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(monkeypatch)
-    unknown: list[Any] = [ErrorResponse(error=ErrorType.API_SERVER_ERROR), OKResponse(ok=True), None]
+    failed = ErrorResponse(error=ErrorType.API_SERVER_ERROR)
+    unknown: list[Any] = [failed, AirflowRuntimeError(failed), OKResponse(ok=True), None]
     for answer in unknown:
         server.answers = [answer]
         with pytest.raises(VeniceConnectionError, match="could not be read") as unread:
@@ -204,6 +205,74 @@ def test_who_is_current_is_known_or_an_error(monkeypatch: pytest.MonkeyPatch) ->
     server.answers = [ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 500})]
     with pytest.raises(VeniceConnectionError, match="did not say"):
         is_replaced(ti(1))
+
+
+class StateAccessor:
+    """Airflow 3.3's ``task_state_store``."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        return self.values.get(key)
+
+    def set(self, key: str, value: Any, *, retention: Any) -> None:
+        self.values[key] = value
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+class CountingServer(Server):
+    """One that counts the Variables that were asked for."""
+
+    reads = 0
+
+    def _answer(self, message: Any) -> Any:
+        self.reads += isinstance(message, GetVariable)
+        return super()._answer(message)
+
+
+@pytest.mark.parametrize(("number", "is_resumed"), [(1, True), (2, False), (3, False), (3, True)])
+def test_what_was_bought_before_the_upgrade_to_the_state_store_is_known_after_it(
+    number: int, is_resumed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(monkeypatch)
+    before = VariableStore(ti(1))
+    before.set("submission", {"job": 1})
+    before.set("delivery", {"path": "a.mp4"})
+    accessor = StateAccessor()
+    context: Any = {"ti": ti(number), "task_state_store": accessor}
+    store = task_store(context, is_resumed=is_resumed)
+    assert store.get("submission") == {"job": 1}
+    assert store.get("delivery") == {"path": "a.mp4"}
+    store.claim("submission", {"job": 2})
+    # From here on the state store counts, for each key that was written there.
+    context["ti"] = ti(number + 1)
+    after = task_store(context)
+    assert after.get("submission") == {"job": 2}
+    assert after.get("delivery") == {"path": "a.mp4"}
+    assert accessor.values == {"submission": {"job": 2}}
+
+
+def test_a_variable_that_cannot_be_read_stops_a_retry_on_the_state_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(monkeypatch)
+    server.answers = [ErrorResponse(error=ErrorType.API_SERVER_ERROR)]
+    context: Any = {"ti": ti(2), "task_state_store": StateAccessor()}
+    with pytest.raises(VeniceConnectionError, match="could not be read"):
+        task_store(context).get("submission")
+
+
+def test_no_variable_is_asked_for_where_the_task_began_with_the_state_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = CountingServer(monkeypatch)
+    context: Any = {"ti": ti(1), "task_state_store": StateAccessor()}
+    store = task_store(context)
+    assert store.get("submission") is None
+    store.claim("submission", {"job": 1})
+    resumed = task_store(context, is_resumed=True)
+    assert resumed.get("submission") == {"job": 1}
+    assert resumed.get("delivery") is None
+    assert server.reads == 0
 
 
 class Accessor:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
 
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.exceptions import (
@@ -616,7 +616,8 @@ def test_a_try_that_was_replaced_says_so_and_does_nothing(
         """Answers as Airflow does to a try that is not the current one."""
 
         def send(self, message: Any) -> Any:
-            del message
+            if isinstance(message, GetVariable):
+                return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404}))
 
     tries, task = Tries(), generate(tmp_path)

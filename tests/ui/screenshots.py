@@ -6,7 +6,8 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,44 +117,104 @@ def save(page: Page, name: str) -> None:
     print(f"Wrote docs/pictures/ui/{name}.webp", flush=True)
 
 
-def take(stack: AirflowStack, browser: Browser, folder: Path, running: str, stored: str) -> None:
+def take_ours(stack: AirflowStack, browser: Browser, running: str, stored: str, single: str) -> None:
     """
-    Take all pictures.
+    Take the pictures of the package's own pages.
 
     :param running: the DAG run whose clips are on their way.
     :param stored: the one whose clips are stored.
+    :param single: the one of one clip.
     """
 
-    def look(name: str, address: str, prepare: Callable[[Page, Frame], None], **options: Any) -> None:
-        theme = options.pop("theme", "light")
-        page = log_in(browser, stack.ui_url, stack.login, **options)
-        page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
-        page.goto(f"{stack.ui_url}/{address}")
-        frame = venice_frame(page)
-        expect(frame.locator("article.card, h1").first).to_be_visible()
-        prepare(page, frame)
-        save(page, name)
-        page.context.close()
-
-    def nothing(page: Page, frame: Frame) -> None:
-        """Leave the page as it is."""
-        page.wait_for_timeout(2500)
+    def take(name: str, address: str, prepare: Callable[[Page, Frame], None] = wait, **options: Any) -> None:
+        with open_page(stack, browser, address, **options) as page:
+            frame = venice_frame(page)
+            expect(frame.locator("article.card, h1").first).to_be_visible()
+            prepare(page, frame)
+            save(page, name)
 
     def play(page: Page, frame: Frame) -> None:
         frame.locator("article.card[data-state=stored]").first.click()
         expect(frame.get_by_test_id("viewer")).to_be_visible()
 
-    run = f"dags/product_teasers/runs/{stored}"
-    look("gallery", "plugin/venice", nothing)
-    look("gallery-dark", "plugin/venice", nothing, theme="dark")
-    look("phone", "plugin/venice", nothing, viewport={"width": 430, "height": 900})
-    look("viewer", "plugin/venice", play, theme="dark")
-    look("run", f"{run}/plugin/venice-run", nothing)
-    clip = f"dags/product_teasers/runs/{running}/tasks/make_clips/plugin/venice-clip"
-    look("rendering", clip, nothing)
-    single = stack.trigger("clips", conf={"prompt": TEASERS[0][0], "path": str(folder / "heron.mp4")})
-    assert stack.wait("clips", single, timeout=120) == "success"
-    look("clip", f"dags/clips/runs/{single}/tasks/make/plugin/venice-clip", nothing)
+    take("gallery", "plugin/venice")
+    take("gallery-dark", "plugin/venice", theme="dark")
+    take("phone", "plugin/venice", viewport={"width": 430, "height": 900})
+    take("viewer", "plugin/venice", play, theme="dark")
+    take("run", f"dags/product_teasers/runs/{stored}/plugin/venice-run")
+    take("rendering", f"dags/product_teasers/runs/{running}/tasks/make_clips/plugin/venice-clip")
+    take("clip", f"dags/clips/runs/{single}/tasks/make/plugin/venice-clip")
+
+
+def make_nights(stack: AirflowStack, simulator: VeniceSimulator, folder: str) -> str:
+    """Run the DAG with a mapped task four times, once with a row that fails; the last run is on its way."""
+    for failing in (None, 3, None):
+        rows = requests(TEASERS)
+        if failing is not None:
+            rows[failing]["prompt"] += " [simulate: fail]"
+        night = stack.trigger("trailers_by_row", conf={"rows": rows, "folder": folder})
+        stack.wait("trailers_by_row", night, timeout=180)
+    simulator.job_seconds = 2000.0
+    night = stack.trigger("trailers_by_row", conf={"rows": requests(TEASERS), "folder": folder})
+    stack.wait_until(
+        lambda: stack.task_states("trailers_by_row", night).get("clip[0]") == "deferred", 60, "clips to be waited for"
+    )
+    time.sleep(20)
+    return night
+
+
+def take_airflows(stack: AirflowStack, browser: Browser, mapped: str, single: str) -> None:
+    """
+    Take the pictures of Airflow's pages in which the package shows.
+
+    :param mapped: the DAG run with a mapped task, whose clips are on their way.
+    :param single: the one of one clip.
+    """
+
+    def take(name: str, address: str, prepare: Callable[[Page], None], **options: Any) -> None:
+        with open_page(stack, browser, address, **options) as page:
+            prepare(page)
+            save(page, name)
+
+    def open_form(page: Page) -> None:
+        page.get_by_role("button", name="Edit Connection").first.click()
+        expect(page.get_by_text("Base URL")).to_be_visible()
+
+    def show_grid(page: Page) -> None:
+        expect(page.get_by_role("link", name="clip").first).to_be_visible()
+        handle = page.locator("[data-panel-resize-handle-id]").first
+        handle.hover()
+        page.mouse.down()
+        page.mouse.move(560, 450, steps=5)
+        page.mouse.up()
+
+    def show_log(page: Page) -> None:
+        expect(page.get_by_text("Stored video job").first).to_be_visible()
+
+    def show_provider(page: Page) -> None:
+        expect(page.get_by_text("airflow-provider-venice")).to_be_visible()
+
+    take("grid", f"dags/trailers_by_row/runs/{mapped}", show_grid, viewport={"width": 1440, "height": 720})
+    take("log", f"dags/clips/runs/{single}/tasks/make", show_log, viewport={"width": 1440, "height": 640})
+    take("connection", "connections", open_form, viewport={"width": 1440, "height": 820})
+    take("providers", "providers", show_provider, viewport={"width": 1440, "height": 520})
+
+
+@contextmanager
+def open_page(
+    stack: AirflowStack, browser: Browser, address: str, theme: str = "light", **options: Any
+) -> Iterator[Page]:
+    """Open a page of Airflow in a window of its own."""
+    page = log_in(browser, stack.ui_url, stack.login, **options)
+    page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
+    page.goto(f"{stack.ui_url}/{address}")
+    yield page
+    page.context.close()
+
+
+def wait(page: Page, frame: Frame) -> None:
+    """Give the videos of a page their time."""
+    page.wait_for_timeout(2500)
 
 
 def main() -> None:
@@ -170,7 +231,8 @@ def main() -> None:
             ) as stack,
             chromium() as browser,
         ):
-            for dag_id in ("clips", "nightly_trailers", "product_teasers"):
+            stack.add_connection({"connection_id": "venice_default", "conn_type": "venice", "password": "a-key"})
+            for dag_id in ("clips", "nightly_trailers", "product_teasers", "trailers_by_row"):
                 stack.wait_for_dag(dag_id)
             written = stack.trigger("nightly_trailers", conf={"file": str(folder / "entries.json")})
             made = stack.trigger("product_teasers", conf={"requests": requests(TEASERS), "folder": name})
@@ -180,7 +242,10 @@ def main() -> None:
             running = stack.trigger("product_teasers", conf={"requests": requests(RUNNING), "folder": name})
             time.sleep(60)
             simulator.job_seconds = 50.0
-            take(stack, browser, folder, running, made)
+            single = stack.trigger("clips", conf={"prompt": TEASERS[0][0], "path": str(folder / "heron.mp4")})
+            assert stack.wait("clips", single, timeout=120) == "success"
+            take_ours(stack, browser, running, made, single)
+            take_airflows(stack, browser, make_nights(stack, simulator, name), single)
 
 
 if __name__ == "__main__":

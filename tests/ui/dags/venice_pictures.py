@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
+from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator, VeniceQuoteVideoOperator
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
 with DAG(
@@ -30,3 +31,28 @@ with DAG("nightly_trailers", schedule=None, params={"file": Param("", type="stri
         get_current_context()["ti"].xcom_push(key=RESULTS_KEY, value=json.loads(Path(path).read_text()))
 
     make_trailers("{{ params.file }}")
+
+with DAG(
+    "trailers_by_row", schedule=None, params={"rows": Param([], type="array"), "folder": Param("", type="string")}
+):
+
+    @task
+    def read_table() -> list[dict[str, str]]:
+        """Return the rows of the table."""
+        rows: list[dict[str, str]] = get_current_context()["params"]["rows"]
+        return rows
+
+    @task
+    def publish(clips: Any) -> int:
+        """Return how many clips there are."""
+        return len(list(clips))
+
+    rows = read_table()
+    price = VeniceQuoteVideoOperator(task_id="price", request=rows, max_cost=20)
+    clips = VeniceGenerateVideoOperator.partial(
+        task_id="clip",
+        output_path="{{ params.folder }}/{{ run_id }}-row-{index:02}.mp4",
+        retries=2,
+    ).expand(request=rows)
+    price >> clips
+    publish(clips.output)
