@@ -1,4 +1,4 @@
-"""Links of the Markdown files at the root lead to files and sections; ``make docs`` checks those of the documentation."""
+"""Links of the Markdown files at the root lead to files and sections; ``make docs`` checks those within ``docs``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 _LINK = re.compile(r"""\]\(([^)\s]+)\)|\b(?:src|srcset|href)="([^"]+)\"""")
-_CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
 
 
 def relative_links(text: str) -> list[str]:
     """Return the links of a Markdown text that name no host."""
-    links = [first or second for first, second in _LINK.findall(_CODE.sub("", text))]
+    links = [first or second for first, second in _LINK.findall(_CODE.sub("", _BLOCK.sub("", text)))]
     return [link for link in links if not re.match(r"[a-z]+:", link)]
 
 
 def anchors(text: str) -> set[str]:
     """Return what the headings of a Markdown text are called in links, on GitHub and by MyST."""
-    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", text), flags=re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", text), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
