@@ -41,7 +41,6 @@ nitpick_ignore_regex = [
 myst_heading_anchors = 3
 autosectionlabel_prefix_document = True  # :ref:`reliability:Doubt`
 autosectionlabel_maxdepth = 3
-linkcheck_allowed_redirects = {r".*": r".*"}
 
 # Signatures: one parameter a line where they are long, names without their modules.
 autodoc_class_signature = "mixed"
