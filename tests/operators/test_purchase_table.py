@@ -180,6 +180,7 @@ def test_every_row_is_played() -> None:
     assert statuses[named[1]] == set(REFUSED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.usefixtures("venice_connection")
 def test_row(name: str, venice_simulator: VeniceSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
