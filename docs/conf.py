@@ -36,7 +36,7 @@ html_title = f"airflow-provider-venice {release}"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!airflow_provider_venice\.).*"),
-    ("py:class", r".*\.(generation\..*|hooks\.prepared\..*|simulator\.jobs\..*|spending\.Period)"),  # not for users
+    ("py:class", r".*\.(generation\..*|hooks\.prepared\..*|simulator\.jobs\..*)"),  # not for users
 ]
 myst_heading_anchors = 3
 autosectionlabel_prefix_document = True  # :ref:`reliability:Doubt`
