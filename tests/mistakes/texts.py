@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "airflow_provider_venice"
 #: Errors of Airflow and of the libraries that the package raises.
 _FOREIGN_ERRORS = {
     *("AirflowException", "AirflowFailException", "AirflowSensorTimeout", "AirflowSkipException"),
-    *("ArgumentTypeError", "HTTPException", "AirflowTaskTimeout"),
+    *("ArgumentTypeError", "HTTPException"),
 }
 
 #: Methods of a logger that write what people are to see.
@@ -68,16 +68,17 @@ class _Source:
     """
 
     def __init__(self, modules: dict[str, ast.Module]) -> None:
-        self._modules = modules
+        self.modules = modules
 
     @functools.cached_property
     def errors(self) -> dict[str, str]:
         """All errors by their names, as :attr:`Text.by` has them."""
-        found = {name: name for name, kind in vars(builtins).items() if isinstance(kind, type) and _is_error(kind)}
+        kinds = {name: kind for name, kind in vars(builtins).items() if isinstance(kind, type)}
+        found = {name: name for name, kind in kinds.items() if issubclass(kind, BaseException)}
         found |= {name: name for name in _FOREIGN_ERRORS}
         # The tree of exceptions.py comes before what is derived from it.
-        for module in sorted(self._modules, key=lambda name: name != "exceptions"):
-            for node in ast.walk(self._modules[module]):
+        for module in sorted(self.modules, key=lambda name: name != "exceptions"):
+            for node in ast.walk(self.modules[module]):
                 bases = [base for one in getattr(node, "bases", ()) if (base := _last_name(one)) in found]
                 if isinstance(node, ast.ClassDef) and bases:
                     found[node.name] = node.name if module == "exceptions" else f"{node.name} {bases[0]}"
@@ -86,7 +87,7 @@ class _Source:
     @functools.cached_property
     def makers(self) -> dict[str, str]:
         """The error that each function returns whose annotation names one."""
-        functions = (node for tree in self._modules.values() for node in ast.walk(tree))
+        functions = (node for tree in self.modules.values() for node in ast.walk(tree))
         return {
             node.name: self.errors[_last_name(node.returns)]
             for node in functions
@@ -99,15 +100,15 @@ class _Source:
         """Return the texts and numbers that a module defines or imports under a name."""
         own = {
             target.id: str(node.value.value)
-            for node in self._modules[module].body
+            for node in self.modules[module].body
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for node in self._modules[module].body:
+        for node in self.modules[module].body:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE.name}."):
                 other = (node.module or "").partition(".")[2].replace(".", "/")
-                if other in self._modules and other != module:
+                if other in self.modules and other != module:
                     defined = self.constants(other)
                     own |= {one.name: defined[one.name] for one in node.names if one.name in defined}
         return own
@@ -186,7 +187,7 @@ class _Reader:
 
     def _class_of(self, method: ast.FunctionDef) -> str:
         """Return the error whose method this is; empty where it is no error."""
-        classes = (node for node in ast.walk(self._source._modules[self._module]) if isinstance(node, ast.ClassDef))
+        classes = (node for node in ast.walk(self._source.modules[self._module]) if isinstance(node, ast.ClassDef))
         name = next((one.name for one in classes if method in one.body), "")
         return self._source.errors.get(name, "")
 
@@ -223,10 +224,6 @@ class _Reader:
         """Return a line of a log with its values in place of ``%s``."""
         left = iter(values)
         return _FORMAT.sub(lambda _: self._shown(next(left)), said)
-
-
-def _is_error(kind: type) -> bool:
-    return issubclass(kind, BaseException)
 
 
 def _last_name(node: ast.AST) -> str:
