@@ -35,7 +35,7 @@ ARGS ?=
 WORKERS ?= 6
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-fast test-cluster screenshots clients cluster bench soak lint format types docs dist check clean
+.PHONY: help demo test test-fast test-cluster screenshots clients cluster bench soak lint format types docs dist links check clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST))
@@ -96,11 +96,12 @@ bench: $(STAMP) ## measure, beside the peers; ARGS="polling downloads --save" fo
 soak: $(STAMP) ## lose workers, answers and components for two hours, and count; MINUTES=5 SEED=1 for less
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-lint: $(STAMP) ## check style and import directions
+lint: $(STAMP) ## check style, import directions, spelling and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/zizmor --offline --no-progress --quiet .
 	$(BIN)/lint-imports
+	$(BIN)/codespell .
 
 format: $(STAMP) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
@@ -109,9 +110,12 @@ format: $(STAMP) ## rewrite the code in the project's style
 types: $(STAMP) ## check the types
 	$(BIN)/mypy
 
-docs: $(STAMP) ## build the documentation into docs/_build/html
+docs: $(STAMP) ## build the documentation into docs/_build/html; a link within it that leads nowhere is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
+
+links: $(STAMP) ## follow the links of the documentation to other sites; needs the internet
+	$(BIN)/sphinx-build -b linkcheck --quiet docs docs/_build/linkcheck
 
 # Of ten points pyroma gives eight: the package names no e-mail address.
 dist: $(STAMP) ## build the sdist and the wheel into dist, and check them

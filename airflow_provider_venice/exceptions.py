@@ -16,7 +16,7 @@
     ├── VeniceAmbiguousSubmission    a job may have been accepted and charged; its id is unknown
     ├── VideoTimeoutError            the job was still running when the caller's time was up
     ├── VideoDownloadError           the bytes that came are not a whole video
-    └── VideoBatchError              some clips of a list did not come
+    └── VideoBatchError              some clips of a list have failed
 
 Every class has ``can_heal``: whether the same call, made later, may succeed. Whatever
 cannot heal reaches Airflow as ``AirflowFailException``, so that no retry is spent on it.
@@ -278,7 +278,7 @@ class VideoDownloadError(VeniceError):
 
 class VideoBatchError(VeniceError):
     """
-    Some clips of a list did not come; the others are stored.
+    Some clips of a list have failed; the others are stored.
 
     :param results: what became of each, as plain JSON.
     :param can_heal: whether a later try may bring some of them.

@@ -1,83 +1,48 @@
-"""The link to the page of a task instance's clips."""
+"""Links of the Markdown files at the root lead to files and sections; ``make docs`` checks those within ``docs``."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from airflow.providers_manager import ProvidersManager
 
-from airflow_provider_venice.links import VeniceClipLink
-from airflow_provider_venice.operators.video import (
-    VeniceDownloadVideoOperator,
-    VeniceGenerateVideoOperator,
-    VeniceQueueVideoOperator,
-    VeniceQuoteVideoOperator,
-)
-from airflow_provider_venice.sensors.video import VeniceVideoSensor
-from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.ui import is_ui_on
-from tests.running import Steps, Tries, run_task
+ROOT = Path(__file__).parents[1]
 
-TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
-KEY = "_link_VeniceClipLink"
+_LINK = re.compile(r"""\]\(([^)\s]+)\)|\b(?:src|srcset|href)="([^"]+)\"""")
+_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
 
 
-def link(**ti: Any) -> str:
-    key = {"dag_id": "dag", "run_id": "manual__2026-11-28T10:00:00+00:00", "task_id": "clips", "map_index": -1, **ti}
-    return VeniceClipLink().get_link(None, ti_key=SimpleNamespace(**key))  # type: ignore[arg-type]
+def relative_links(text: str) -> list[str]:
+    """Return the links of a Markdown text that name no host."""
+    links = [first or second for first, second in _LINK.findall(_CODE.sub("", _BLOCK.sub("", text)))]
+    return [link for link in links if not re.match(r"[a-z]+:", link)]
 
 
-def test_the_link_leads_to_the_task_instance(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = "manual__2026-11-28T10%3A00%3A00%2B00%3A00"
-    assert link() == f"/dags/dag/runs/{run}/tasks/clips/plugin/venice-clip"
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/base/")
-    base = f"https://airflow.example.com/base/dags/dag/runs/{run}/tasks"
-    assert link(task_id="a.b c") == f"{base}/a.b%20c/plugin/venice-clip"
-    assert link(map_index=3) == f"{base}/clips/mapped/3/plugin/venice-clip"
-    assert link(map_index=0) == f"{base}/clips/mapped/0/plugin/venice-clip"
-    assert link(map_index=None) == link()
+def anchors(text: str) -> set[str]:
+    """Return what the headings of a Markdown text are called in links, on GitHub and by MyST."""
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
-def test_without_the_pages_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_ui_on()
-    monkeypatch.setenv("AIRFLOW__VENICE__UI", "False")
-    assert not is_ui_on()
-    assert link() == ""
+def is_broken(link: str, page: Path) -> bool:
+    """Whether a relative link of a page leads nowhere."""
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    if not target.exists():
+        return True
+    return bool(anchor) and target.suffix == ".md" and anchor not in anchors(target.read_text(encoding="utf-8"))
 
 
-def test_airflow_knows_the_link() -> None:
-    assert f"{VeniceClipLink.__module__}.VeniceClipLink" in ProvidersManager().extra_links_class_names
-    for operator in (
-        VeniceQueueVideoOperator,
-        VeniceGenerateVideoOperator,
-        VeniceDownloadVideoOperator,
-        VeniceVideoSensor,
-    ):
-        assert [one.name for one in operator.operator_extra_links] == ["Watch clip"]
-    assert not VeniceQuoteVideoOperator.operator_extra_links
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    links = relative_links(page.read_text(encoding="utf-8"))
+    assert [link for link in links if is_broken(link, page)] == []
 
 
-@pytest.mark.slow
-def test_the_link_is_there_before_the_task_ends(
-    tmp_path: Path, venice_connection: str, venice_simulator: VeniceSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries = Tries(map_index=2, task_count=50)
-    clip = VeniceGenerateVideoOperator(task_id="clip", output_path=f"{tmp_path}/a.mp4", **TEXT)
-    steps = Steps(clip, tries)  # it waits for the rate limit
-    assert tries.xcoms[KEY] == "/dags/dag/runs/run/tasks/clip/mapped/2/plugin/venice-clip"
-    steps.go_on()
-    job = steps.end()["job"]
-    tries = Tries()
-    assert Steps(VeniceVideoSensor(task_id="wait", job=job), tries)
-    assert tries.xcoms[KEY] == "/dags/dag/runs/run/tasks/wait/plugin/venice-clip"
-    tries = Tries()
-    run_task(VeniceDownloadVideoOperator(task_id="get", job=job, output_path=f"{tmp_path}/b.mp4"), tries)
-    assert tries.xcoms[KEY] == "/dags/dag/runs/run/tasks/get/plugin/venice-clip"
-    monkeypatch.setenv("AIRFLOW__VENICE__UI", "False")
-    tries = Tries()
-    run_task(VeniceQueueVideoOperator(task_id="queue", **TEXT), tries)
-    assert KEY not in tries.xcoms
-    assert "venice_results" in tries.xcoms
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Two tries\n[a](#two-tries) [b](#three) [c](none.md) [d](https://venice.ai) `[e](code.md)`\n")
+    links = relative_links(page.read_text())
+    assert [link for link in links if is_broken(link, page)] == ["#three", "none.md"]

@@ -389,7 +389,7 @@ class TestFaults:
         def receive(partial: PartialFile) -> None:
             partial.file.write(clip)
 
-        with pytest.raises(VideoDownloadError, match=f"{len(clip)} bytes lie on the disk, but 0 bytes were received"):
+        with pytest.raises(VideoDownloadError, match=f"{len(clip)} bytes are on the disk, but 0 bytes were received"):
             store_video(target, receive)
 
     def test_a_disk_that_is_full(self, target: str, clip: bytes) -> None:

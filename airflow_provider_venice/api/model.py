@@ -99,7 +99,8 @@ class VideoJob(PlainObject):
     :param status: ``queued``, ``processing``, ``completed`` or ``failed``.
     :param average_execution_time: milliseconds within which 80 % of such jobs end.
     :param execution_duration: milliseconds the job has been running.
-    :param queued_at: epoch seconds at which ``/video/queue`` answered, by our clock.
+    :param queued_at: epoch seconds at which Venice answered the submission, by the clock here.
+    :param completed_at: epoch seconds at which this package first saw it completed.
     :param error: why the job failed.
     :param error_code: the server's code or type of that failure.
     :param metadata: what is known of the clip.
@@ -168,7 +169,7 @@ class VideoJob(PlainObject):
         return f"video job {self.queue_id} ({self.model})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is set, as plain JSON. It holds ``download_url`` as it is: encrypt_link it before storing."""
+        """Return what is set, as plain JSON. It has ``download_url`` readable: encrypt that before storing it."""
         values = dataclasses.asdict(self)
         return {name: values[name] for name in _JOB_FIELDS if values[name] is not None}
 
@@ -307,6 +308,9 @@ class VideoModel(PlainObject):
     :param id: the model's id.
     :param name: its name for people.
     :param model_type: ``text-to-video``, ``image-to-video`` or ``video``.
+    :param durations: the allowed values of ``duration``, such as ``5s``.
+    :param aspect_ratios: the allowed values of ``aspect_ratio``, such as ``16:9``.
+    :param resolutions: the allowed values of ``resolution``, such as ``720p``.
     :param audio: whether it makes a sound track.
     :param audio_configurable: whether ``audio`` may be set.
     :param prompt_character_limit: longest prompt, in characters.

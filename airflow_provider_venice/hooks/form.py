@@ -17,7 +17,7 @@ EXTRA_FORM = {
     ),
     "retry_max_wait": ("Longest wait", "number", "Longest wait between two attempts, in seconds. Default: 90."),
     "queue_limit": ("Submissions a minute", "integer", "The key's rate limit for /video/queue. Default: 40."),
-    "retrieve_limit": ("Looks a minute", "integer", "The key's rate limit for /video/retrieve. Default: 120."),
+    "retrieve_limit": ("Polls a minute", "integer", "The key's rate limit for /video/retrieve. Default: 120."),
     "poll_interval": (
         "Poll interval",
         "number",

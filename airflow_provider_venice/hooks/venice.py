@@ -124,7 +124,11 @@ class VeniceHook(BaseHook):
         """
         Return the price of a clip, without queueing it. Free.
 
+        :param request: the clip.
+        :param fields: fields of the request that ``request`` leaves open.
+        :return: ``estimated_cost`` in US dollars, and the balance where Venice reports it.
         :raises VeniceRequestError: when the request is not valid.
+        :raises VeniceAPIError: when Venice gives no price for it.
         """
         body = VideoRequest.of(request, **fields).to_quote_body()
         return self.get_conn().send(calls.quote(media.resolve_media(body, read_media)))
@@ -133,6 +137,9 @@ class VeniceHook(BaseHook):
         """
         Check a request against what its model accepts, without queueing it. Free.
 
+        :param request: the clip.
+        :param fields: fields of the request that ``request`` leaves open.
+        :return: the model, with its published constraints.
         :raises VeniceRequestError: one error that names every wrong field and the allowed values.
         """
         return constraints.check_request(VideoRequest.of(request, **fields), self.list_models())
@@ -141,9 +148,12 @@ class VeniceHook(BaseHook):
         """
         Submit a clip. It is charged now; the job that comes back is all that leads to it.
 
-        Its price is asked for first, which is free: it is logged, and the job's ``estimated_cost``. If Venice gives
-        none, the clip is bought without.
+        Its price is asked for first, which is free: it is logged, and becomes the job's ``estimated_cost``. If Venice
+        gives none, the clip is bought all the same.
 
+        :param request: the clip.
+        :param fields: fields of the request that ``request`` leaves open.
+        :return: the job; with its private link readable, where it has one.
         :raises VeniceRequestError: when the request, or a file in it, is not valid; nothing was spent.
         :raises VeniceAmbiguousSubmission: when the answer was lost: the job may exist, and be paid. It is an
             ``AirflowFailException`` too, so that no retry of a task sends it again.
@@ -180,8 +190,10 @@ class VeniceHook(BaseHook):
 
         What goes wrong here has sent nothing; what goes wrong there may have. The result takes the
         longest wait for the rate limit in seconds, ``None`` for the connection's setting. After the answer
-        it does nothing but return the job: note that first, then call :meth:`announce`.
+        it only returns the job: store that first, then call :meth:`announce`.
 
+        :param request: the clip.
+        :param fields: fields of the request that ``request`` leaves open.
         :raises VeniceRequestError: when the request, or a file in it, is not valid.
         """
         wanted = VideoRequest.of(request, **fields)
@@ -199,6 +211,8 @@ class VeniceHook(BaseHook):
 
         Reads the files that the request names, and needs no connection.
 
+        :param request: the clip.
+        :param fields: fields of the request that ``request`` leaves open.
         :raises VeniceRequestError: when the request, or a file in it, is not valid.
         """
         return media_digests(media.resolve_media(VideoRequest.of(request, **fields).to_body(), read_media))
@@ -221,8 +235,11 @@ class VeniceHook(BaseHook):
 
     def retrieve(self, job: JobLike) -> VideoJob:
         """
-        Return how a job stands. Reads no media.
+        Return the state of a job, by one poll. Reads no media.
 
+        :param job: the job.
+        :return: the job, with ``status`` and the run times that Venice reports, in milliseconds.
+        :raises VeniceError: when the poll failed; the job is still running at Venice.
         :raises VideoGenerationError: when it has ended without a video.
         """
         return self.get_conn().send(calls.retrieve(private_links.decrypt_link(job)))
@@ -231,6 +248,7 @@ class VeniceHook(BaseHook):
         """
         Poll a job once; an end, or a refused key, is believed only when a second poll says the same.
 
+        :param job: the job.
         :param rate_limit_timeout: most seconds to wait in all while Venice refuses the poll for its rate limit; a
             refusal fails the poll if ``None``.
         :raises VideoGenerationError: when it has ended without a video.
@@ -375,7 +393,7 @@ class VeniceHook(BaseHook):
 
     def get_video_data(self, job: JobLike, max_size: int = MAX_VIDEO_BYTES) -> bytes:
         """
-        Return a finished clip's bytes. They fill memory: prefer :meth:`download`.
+        Return the bytes of a finished clip, all in memory: prefer :meth:`download`.
 
         :param job: the job.
         :param max_size: most bytes to accept.
@@ -400,6 +418,7 @@ class VeniceHook(BaseHook):
 
         Where ``/video/complete`` does not know the job, the clip is retrieved once more, to be deleted by that.
 
+        :param job: the job, finished and stored.
         :return: whether Venice has deleted it; ``False`` where it knew of nothing to delete.
         :raises VeniceError: when it is not known whether it was deleted.
         """
@@ -426,10 +445,16 @@ class VeniceHook(BaseHook):
         """
         Queue a clip, wait for it, and download it where a path is given.
 
-        :param path: where to store it.
+        :param request: the clip.
+        :param path: where to store it: a local path, or any ``ObjectStoragePath`` or its URL.
         :param timeout: most seconds to wait for it.
         :param overwrite: whether a file that is already there may be replaced.
+        :param fields: fields of the request that ``request`` leaves open.
         :return: the finished job, or the stored file when ``path`` is given.
+        :raises VeniceAmbiguousSubmission: when the answer to the submission was lost; see :meth:`queue`.
+        :raises VideoTimeoutError: when the time is up; the job is still running at Venice, and paid.
+        :raises VideoGenerationError: when the job has ended without a video.
+        :raises VideoDownloadError: when no whole video comes; the clip is paid.
         """
         if path is not None:
             # Invariant: a clip is bought only where a file was made right before. A crash right here leaves nothing.
@@ -489,7 +514,7 @@ class VeniceHook(BaseHook):
 
     def generate_image(self, model: str, prompt: str, **fields: Any) -> GeneratedImage:
         """
-        Generate one image, such as the first frame for image-to-video. Charged when it answers.
+        Generate one image, such as the first frame for image-to-video. Charged when Venice answers.
 
         :param model: id of the image model.
         :param prompt: what to show.

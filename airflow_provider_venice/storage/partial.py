@@ -135,7 +135,7 @@ class PartialFile:
             self.file.flush()
             metadata = read_metadata(self.file, expected_size=self._expected_size)
         if metadata.file_size != self.size:
-            raise VideoDownloadError(f"{metadata.file_size} bytes lie on the disk, but {self.size} bytes were received")
+            raise VideoDownloadError(f"{metadata.file_size} bytes are on the disk, but {self.size} bytes were received")
         self.sync()
         return metadata
 

@@ -76,12 +76,13 @@ def connection_error(
             (settings.read_timeout, "read_timeout") if sent else (settings.connect_timeout, "connect_timeout")
         )
         cause = f"timed out after {seconds:g} s, the {name} of the connection"
-    what = "no complete answer" if sent else "no connection"
     fix = ""
     if not call.is_link:
         fix = _fix(error, settings, sent=sent, replayable=call.replayable, proxied=proxy is not None)
     return VeniceConnectionError(
-        f"{call}: {what}{where}{through} ({cause}){fix}", sent=sent, can_heal=sent or not _is_untrusted(error)
+        f"{call}: {'no complete answer' if sent else 'no connection'}{where}{through} ({cause}){fix}",
+        sent=sent,
+        can_heal=sent or not _is_untrusted(error),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which failures are tried again, how long after, and how often: the one retry policy, for both colours."""
+"""Which failures are tried again, how long after, and how often: the one retry policy, for both transports."""
 
 from __future__ import annotations
 

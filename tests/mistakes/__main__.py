@@ -1,9 +1,10 @@
-"""Writes the page of the documentation."""
+"""Writes the pages of the documentation."""
 
 from __future__ import annotations
 
-from tests.mistakes.page import PAGE, render
+from tests.mistakes import page, texts_page
 
 if __name__ == "__main__":
-    PAGE.write_text(render(), encoding="utf-8")
-    print(f"Wrote {PAGE}")
+    for written in (page, texts_page):
+        written.PAGE.write_text(written.render(), encoding="utf-8")
+        print(f"Wrote {written.PAGE}")

@@ -19,7 +19,8 @@ Messages
 What goes wrong most often, when it is refused, and the whole message. Each row is run by the tests. ``/data`` stands
 for a folder, ``venice.example`` for the host of the API, ``<queue id>`` for the id of a job. A message that follows a
 payment says what was bought and how to get it. One from the parsing of a DAG also names the task and the line, such as
-``(task 'generate', /dags/clips.py, line 12)``. :doc:`errors` has the classes behind these messages.
+``(task 'generate', /dags/clips.py, line 12)``. :doc:`all-messages` has the others too, as the source has them;
+:doc:`errors` has the classes behind them, and :doc:`troubleshooting` begins with what you see.
 """
 
 
@@ -34,7 +35,7 @@ def _section(title: str, rows: tuple[Mistake, ...]) -> str:
 
 
 def _entry(row: Mistake) -> str:
-    lines = [row.message, *(f"In the log: {line}" for line in row.log)]
+    lines = [*row.message.splitlines(), *(f"In the log: {line}" for line in row.log)]
     quoted = "\n".join(textwrap.fill(line, 100, break_on_hyphens=False, break_long_words=False) for line in lines)
     body = f"{_consequence(row)}\n\n.. code-block:: text\n\n{textwrap.indent(quoted, '   ')}\n"
     return f"{row.what}\n{textwrap.indent(body, '   ')}"
