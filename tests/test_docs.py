@@ -19,7 +19,7 @@ from airflow_provider_venice.transport.settings import EXTRA_FIELDS, Settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.rst"), *DOCS.glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*DOCS.rglob("*.rst"), *DOCS.glob("*.md"), ROOT / "README.md"])
 
 _ROW = re.compile(r"^   \* - (.*(?:\n       .*)*)\n     -(?: (.*))?$", re.MULTILINE)
 _PYTHON_RST = re.compile(r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)", re.MULTILINE)
@@ -122,5 +122,7 @@ def test_the_readme_makes_a_dag() -> None:
 def test_the_readme_links_to_every_page() -> None:
     links = set(re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert [link for link in links if not (ROOT / link).exists()] == []
-    pages = {str(path.relative_to(ROOT)) for path in PAGES if path.parent == DOCS}
-    assert pages - links == {"docs/index.rst"}
+    pages = {str(path.relative_to(ROOT)) for path in PAGES}
+    # Two include files of the root, which are linked.
+    assert pages - links == {"README.md", "docs/index.rst", "docs/changelog.md", "docs/contributing.md"}
+    assert {"CHANGELOG.md", "CONTRIBUTING.md"} <= links
