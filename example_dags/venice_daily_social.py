@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import requests
 from airflow.sdk import DAG, ObjectStoragePath, Param, get_current_context, task
 from airflow.timetables.trigger import CronTriggerTimetable
 
@@ -42,6 +41,8 @@ class FeedBuilder(ElementTree.TreeBuilder):
 def read_feed(source: str) -> list[dict[str, Any]]:
     """Return the items of an RSS feed that have an id, a title and a date."""
     if source.startswith(("http://", "https://")):
+        import requests
+
         answer = requests.get(source, timeout=30)
         answer.raise_for_status()
         content = answer.content
