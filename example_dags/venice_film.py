@@ -34,7 +34,8 @@ def copy_packets(shots: list[Any], film: Any) -> None:
     start = 0.0  # seconds
     for shot in shots:
         for packet in shot.demux():
-            if packet.dts is None:  # the end of a stream
+            # The end of a stream, or sound before the first picture, with which an encoder starts up.
+            if packet.dts is None or (start and packet.pts < 0):
                 continue
             offset = round(start / packet.time_base)
             packet.pts += offset

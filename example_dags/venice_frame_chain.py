@@ -20,7 +20,7 @@ from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 
 # A line more is a shot more.
 SHOTS = (
-    "A paper boat lies on the bank of a stream in the morning",
+    "A paper boat rests on the bank of a stream in the morning",
     "The boat slips into the water and drifts away",
     "The boat goes down a small waterfall",
 )

@@ -197,12 +197,13 @@ def _open_picture(spec: ClipSpec) -> Image | None:
 def _approach(picture: Image, frames: int) -> Iterator[VideoFrame]:
     """Yield frames that begin with the picture, and go nearer to its middle."""
     import av
+    from PIL.Image import Resampling
 
     width, height = picture.size
     for number in range(frames):
         cut = _CLOSEST * number / frames
         part = (width * cut, height * cut, width * (1 - cut), height * (1 - cut))
-        yield av.VideoFrame.from_image(picture.resize(picture.size, box=part))  # type: ignore[no-untyped-call]
+        yield av.VideoFrame.from_image(picture.resize(picture.size, Resampling.BILINEAR, part))  # type: ignore[no-untyped-call]
 
 
 def _add_tone(container: OutputContainer, stream: object, seconds: float) -> None:
