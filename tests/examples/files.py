@@ -13,10 +13,17 @@ from PIL.Image import Image
 from tests.observability.loopback import Listener
 
 
-def frames_of(path: Path) -> list[Image]:
-    """Return all frames of a clip."""
+def frames_of(path: Path, *numbers: int) -> list[Image]:
+    """
+    Return frames of a clip.
+
+    :param numbers: which, from 0; negative ones count from the end.
+    """
     with av.open(path) as container:
-        return [frame.to_image() for frame in container.decode(video=0)]
+        count = container.streams.video[0].frames
+        wanted = {number % count for number in numbers}
+        found = {place: frame.to_image() for place, frame in enumerate(container.decode(video=0)) if place in wanted}
+    return [found[number % count] for number in numbers]
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
