@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FloatRect, Page, expect
 
 from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.simulator.media import image_bytes
@@ -19,7 +20,7 @@ from tests.examples.files import FolderServer, frames_of
 from tests.observability.smtp_server import SmtpServer
 from tests.system.clips import connection_to
 from tests.system.stack import ROOT, AirflowStack
-from tests.ui.browser import PATIENCE, chromium, log_in, venice_frame
+from tests.ui.browser import PATIENCE, chromium, log_in
 
 PICTURES = ROOT / "docs" / "pictures" / "examples"
 
@@ -65,12 +66,6 @@ def strip(pictures: Sequence[tuple[Image.Image, str]], height: int, gap: int = 1
     return whole
 
 
-def shot(page: Page) -> Image.Image:
-    """Return what a page shows, once it has come to rest."""
-    page.wait_for_timeout(2500)
-    return Image.open(io.BytesIO(page.screenshot()))
-
-
 class Photographer:
     """
     Takes pictures of a running Airflow.
@@ -81,7 +76,7 @@ class Photographer:
 
     def __init__(self, stack: AirflowStack, browser: Browser) -> None:
         self._stack = stack
-        self._page = log_in(browser, stack.ui_url, stack.login, viewport={"width": 1200, "height": 640})
+        self._page = log_in(browser, stack.ui_url, stack.login)
         self._remember("theme", "light")
         self._remember("default_dag_view", json.dumps("graph"))
 
@@ -89,13 +84,13 @@ class Photographer:
         """Store a setting of the UI in the browser."""
         self._page.evaluate("([name, value]) => localStorage.setItem(name, value)", [name, value])
 
-    def _open(self, address: str, height: int) -> Page:
-        """Open a page of the UI in a window of some height in pixels."""
-        self._page.set_viewport_size({"width": 1200, "height": height})
+    def _open(self, address: str, width: int, height: int) -> Page:
+        """Open a page in a window of some size in pixels."""
+        self._page.set_viewport_size({"width": width, "height": height})
         self._page.goto(f"{self._stack.ui_url}/{address}")
         return self._page
 
-    def of_graph(self, dag_id: str, run_id: str, *, height: int = 420, groups: Sequence[str] = ()) -> Image.Image:
+    def of_graph(self, dag_id: str, run_id: str, *, height: int = 330, groups: Sequence[str] = ()) -> Image.Image:
         """
         Return the graph of a run.
 
@@ -103,13 +98,19 @@ class Photographer:
         :param groups: task groups to be shown open.
         """
         self._remember(f"{dag_id}/open-groups", json.dumps(groups))
-        return shot(self._open(f"dags/{dag_id}/runs/{run_id}", height))
+        page = self._open(f"dags/{dag_id}/runs/{run_id}", 1500, height)
+        expect(page.locator(".react-flow__node").first).to_be_visible()
+        page.add_style_tag(content=".react-flow__panel { display: none !important }")
+        page.wait_for_timeout(2500)
+        graph = Image.open(io.BytesIO(page.locator(".react-flow").first.screenshot()))
+        return graph.crop((0, 0, graph.width - 24, graph.height))  # without the handle at its edge
 
-    def of_clips(self, dag_id: str, run_id: str, *, height: int = 560) -> Image.Image:
-        """Return the clips of a run."""
-        page = self._open(f"dags/{dag_id}/runs/{run_id}/plugin/venice-run", height)
-        expect(venice_frame(page).locator("article.card").first).to_be_visible()
-        return shot(page)
+    def of_clips(self, dag_id: str, run_id: str) -> Image.Image:
+        """Return the tab with the clips of a run."""
+        page = self._open(f"venice/run?{urlencode({'dag_id': dag_id, 'run_id': run_id})}", 1100, 300)
+        expect(page.locator("article.card").first).to_be_visible()
+        page.wait_for_timeout(2500)
+        return Image.open(io.BytesIO(page.screenshot(full_page=True)))
 
     def of_question(self, dag_id: str, run_id: str, task_id: str, alt: str) -> Image.Image:
         """
@@ -121,11 +122,17 @@ class Photographer:
         self._stack.wait_until(
             lambda: self._stack.task_states(dag_id, run_id).get(task_id) in waiting, 120, f"{dag_id} to ask"
         )
-        page = self._open(f"dags/{dag_id}/runs/{run_id}/tasks/{task_id}/required_actions", 760)
+        page = self._open(f"dags/{dag_id}/runs/{run_id}/tasks/{task_id}/required_actions", 1800, 960)
         image = page.get_by_alt_text(alt)
         expect(image).to_be_visible()
         self._stack.wait_until(lambda: image.evaluate("image => image.naturalWidth") > 0, 30, "the image")
-        return shot(page)
+        page.wait_for_timeout(2500)
+        first, last = image.bounding_box(), page.get_by_role("button", name="Reject").last.bounding_box()
+        assert first is not None
+        assert last is not None
+        left, top = first["x"] - 24, 60
+        clip = FloatRect(x=left, y=top, width=1800 - left, height=last["y"] + last["height"] + 24 - top)
+        return Image.open(io.BytesIO(page.screenshot(clip=clip)))
 
     def of_html(self, text: str) -> Image.Image:
         """Return a page of HTML."""
@@ -182,7 +189,7 @@ def take_of_pages(airflow: Photographer, stack: AirflowStack, runs: Mapping[str,
     """Take pictures of Airflow's pages."""
     save(airflow.of_graph("venice_text_to_video", runs["venice_text_to_video"]), "text-to-video")
     batch = runs["venice_nightly_batch"]
-    save(airflow.of_graph("venice_nightly_batch", batch, height=560, groups=["clip"]), "nightly-batch")
+    save(airflow.of_graph("venice_nightly_batch", batch, height=400, groups=["clip"]), "nightly-batch")
     save(airflow.of_clips("venice_storyboard", runs["venice_storyboard"]), "storyboard")
     again = stack.trigger("venice_table_again")
     assert stack.wait("venice_table_again", again) == "success"
@@ -216,9 +223,9 @@ def take_of_mail(airflow: Photographer, stack: AirflowStack, smtp: SmtpServer) -
 def main() -> None:
     """Start everything, run the examples, and take the pictures."""
     expect.set_options(timeout=PATIENCE)
-    with tempfile.TemporaryDirectory() as name, VeniceSimulator(speed=10, job_seconds=120) as simulator:
+    with tempfile.TemporaryDirectory(prefix="venice-") as name, VeniceSimulator(speed=10, job_seconds=120) as simulator:
         folder = Path(name)
-        env = {"AIRFLOW__VENICE__UI_ROOTS": name, "VENICE_OUTPUT_DIR": name}
+        env = {"AIRFLOW__VENICE__UI_ROOTS": name, "VENICE_OUTPUT_DIR": name, "VENICE_ALERTS_TO": "people@example.com"}
         with SmtpServer() as smtp:
             extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
             mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": smtp.port, "extra": extra}
