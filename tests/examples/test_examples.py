@@ -324,7 +324,7 @@ def test_variants_are_put_on_a_contact_sheet(
     assert len({label.tobytes() for label in labels}) == 4
 
 
-@pytest.mark.simulator(speed=20, job_seconds=10, media="each")
+@pytest.mark.simulator(speed=20, job_seconds=10, media="each", fps=8)
 def test_the_last_frame_of_a_shot_is_the_first_of_the_next(
     run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path
 ) -> None:
@@ -346,7 +346,7 @@ def test_the_last_frame_of_a_shot_is_the_first_of_the_next(
         assert sum(ImageStat.Stat(ImageChops.difference(last, first)).mean) < 9
 
 
-@pytest.mark.simulator(speed=20, job_seconds=10, media="each")
+@pytest.mark.simulator(speed=20, job_seconds=10, media="each", fps=8)
 def test_a_film_has_the_frames_of_its_shots(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
     from example_dags.venice_film import dag
 
@@ -356,8 +356,8 @@ def test_a_film_has_the_frames_of_its_shots(run_dag: RunDag, venice_simulator: V
     assert_paid(venice_simulator, "0.35", "0.35")
     (folder,) = (tmp_path / "videos").iterdir()
     check_clip(folder / "film.mp4", seconds=10)
-    film = frames_of(folder / "film.mp4", 0, 119, 120, 239)
-    shots = [frame for number in range(2) for frame in frames_of(folder / f"shot-{number:02}.mp4", 0, 119)]
+    film = frames_of(folder / "film.mp4", 0, 39, 40, 79)
+    shots = [frame for number in range(2) for frame in frames_of(folder / f"shot-{number:02}.mp4", 0, 39)]
     assert [frame.tobytes() for frame in film] == [frame.tobytes() for frame in shots]
     assert len({frame.tobytes() for frame in film}) == 4
 
