@@ -7,7 +7,6 @@ import csv
 import hashlib
 import io
 import json
-import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +18,9 @@ from PIL import Image, ImageChops, ImageStat
 from airflow_provider_venice.simulator import VeniceSimulator
 from airflow_provider_venice.simulator.media import ClipSpec, encode
 from tests.conftest import PATIENT
-from tests.examples.conftest import EXAMPLES, RunDag, check_clip
+from tests.examples.conftest import RunDag, check_clip
 from tests.examples.files import FolderServer, frames_of
+from tests.examples.reading import DAG_IDS, FILES, read_examples
 
 # Airflow's own task runner imports a test client that asks for another HTTP library.
 pytestmark = [
@@ -28,46 +28,13 @@ pytestmark = [
     PATIENT,  # tasks run one by one
 ]
 
-FILES = sorted(EXAMPLES.glob("*.py"))
 
-#: Reads each DAG file as Airflow does, by itself and without the extra `media`, and prints its DAGs.
-READ = """
-import runpy, sys
-sys.modules.update(av=None, PIL=None)
-from airflow.sdk import DAG
-for file in sys.argv[1:]:
-    for value in runpy.run_path(file).values():
-        if isinstance(value, DAG):
-            value.validate()
-            assert value.doc_md and value.doc_md.startswith("\\n###"), value
-            print(value.dag_id)
-"""
-
-
-def test_each_file_is_read_without_a_warning() -> None:
-    answer = subprocess.run(
-        [sys.executable, "-W", "error", "-c", READ, *map(str, FILES)], capture_output=True, text=True, timeout=60
-    )
+def test_each_file_is_read_without_a_warning(tmp_path: Path) -> None:
+    answer = read_examples(sys.executable, tmp_path, "-W", "error")
     assert answer.returncode == 0, answer.stderr
-    assert sorted(answer.stdout.split()) == [
-        "venice_alerts",
-        "venice_compare_models",
-        "venice_daily_social",
-        "venice_film",
-        "venice_frame_chain",
-        "venice_generate_video",
-        "venice_human_approval",
-        "venice_image_to_video",
-        "venice_nightly_batch",
-        "venice_on_video_asset",
-        "venice_one_pace",
-        "venice_review_clip",
-        "venice_storyboard",
-        "venice_table_again",
-        "venice_text_to_video",
-        "venice_variants",
-        "venice_video_asset",
-    ]
+    dag_ids = json.loads(answer.stdout.splitlines()[-1])
+    assert len(dag_ids) == len(DAG_IDS)
+    assert {*dag_ids} == DAG_IDS
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
