@@ -35,6 +35,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "venice_variants": {},
     "venice_frame_chain": {},
     "venice_film": {},
+    "venice_video_asset": {},
     "venice_alerts": {"prompt": "[simulate: lost] A lighthouse in a storm"},
 }
 
@@ -98,12 +99,19 @@ class Photographer:
         :param groups: task groups to be shown open.
         """
         self._remember(f"{dag_id}/open-groups", json.dumps(groups))
-        page = self._open(f"dags/{dag_id}/runs/{run_id}", 1500, height)
+        graph = self._graph(self._open(f"dags/{dag_id}/runs/{run_id}", 1500, height))
+        return graph.crop((0, 0, graph.width - 24, graph.height))  # without the handle at its edge
+
+    def of_asset(self, name: str) -> Image.Image:
+        """Return the graph of an asset, with the DAGs that make it and those that work with it."""
+        (asset,) = self._stack.get("assets", name_pattern=name)["assets"]
+        return self._graph(self._open(f"assets/{asset['id']}", 1500, 330))
+
+    def _graph(self, page: Page) -> Image.Image:
         expect(page.locator(".react-flow__node").first).to_be_visible()
         page.add_style_tag(content=".react-flow__panel { display: none !important }")
         page.wait_for_timeout(2500)
-        graph = Image.open(io.BytesIO(page.locator(".react-flow").first.screenshot()))
-        return graph.crop((0, 0, graph.width - 24, graph.height))  # without the handle at its edge
+        return Image.open(io.BytesIO(page.locator(".react-flow").first.screenshot()))
 
     def of_clips(self, dag_id: str, run_id: str) -> Image.Image:
         """Return the tab with the clips of a run."""
@@ -191,6 +199,8 @@ def take_of_pages(airflow: Photographer, stack: AirflowStack, runs: Mapping[str,
     batch = runs["venice_nightly_batch"]
     save(airflow.of_graph("venice_nightly_batch", batch, height=400, groups=["clip"]), "nightly-batch")
     save(airflow.of_clips("venice_storyboard", runs["venice_storyboard"]), "storyboard")
+    stack.unpause("venice_on_video_asset")
+    save(airflow.of_asset("venice_clip"), "on-video-asset")
     again = stack.trigger("venice_table_again")
     assert stack.wait("venice_table_again", again) == "success"
     save(airflow.of_clips("venice_table_again", again), "table-again")
