@@ -81,8 +81,9 @@ test-fast: $(STAMP) ## run the tests that are not slow, in two minutes
 test-cluster: $(STAMP) ## lose machines, broker, database and store of a cluster, one after the other
 	@$(USE_PIPS_INDEX); $(BIN)/python -m pytest tests/cluster $(ARGS)
 
-screenshots: $(STAMP) ## take the pictures of docs/ui.rst in a real Airflow
+screenshots: $(STAMP) ## take the pictures of docs/ui.rst and docs/examples.rst in a real Airflow
 	@$(BIN)/python -m tests.ui.screenshots
+	@$(BIN)/python -m tests.examples.pictures
 
 clients: $(STAMP) ## run other clients of the API against the simulator; writes docs/clients.rst
 	@$(USE_PIPS_INDEX); $(BIN)/python -m tests.clients

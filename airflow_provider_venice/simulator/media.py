@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import random
 
     from av.container import OutputContainer
+    from av.video.frame import VideoFrame
     from PIL.Image import Image
 
 MISSING = "the simulator needs Pillow, PyAV and jsonschema; pip install 'airflow-provider-venice[simulator]'"
@@ -34,6 +35,10 @@ _PALETTES = (
 _RIDGES = 4
 
 _BAR_HEIGHT = 8
+
+#: The part of a picture that is cut off on each side when a clip that begins with it ends.
+_CLOSEST = 0.08
+
 _TONE_HERTZ, _SAMPLE_RATE, _SAMPLES = 440, 48000, 1024
 _ZEROS = bytes(1 << 16)
 
@@ -65,6 +70,7 @@ class ClipSpec:
     :param height: pixels, even.
     :param fps: frames per second.
     :param audio: whether it has a sound track.
+    :param picture: the file of a picture with which it begins, instead of the text.
     """
 
     text: str
@@ -73,6 +79,7 @@ class ClipSpec:
     height: int
     fps: int
     audio: bool
+    picture: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ def encode(spec: ClipSpec, closed: Callable[[], bool]) -> bytes:
     """
     Encode a clip of exactly the asked length, size and frame rate.
 
-    The picture is drawn once; only the progress bar moves, so that a clip costs well below a second.
+    A text is drawn once, and only the progress bar moves, so that a clip costs well below a second. One that begins
+    with a picture goes slowly nearer to it, which takes a second or two.
 
     :param closed: asked before every frame; ``True`` abandons the work, and nothing is returned.
     """
@@ -145,24 +153,57 @@ def _encode_into(container: OutputContainer, spec: ClipSpec, closed: Callable[[]
         audio = container.add_stream("aac", rate=_SAMPLE_RATE, layout="mono")
         assert isinstance(audio, AudioStream)
         _add_tone(container, audio, spec.seconds)
+    frames = max(1, round(spec.seconds * spec.fps))
+    picture = _open_picture(spec)
+    drawn = _progress(spec, frames) if picture is None else _approach(picture, frames)
+    for number, frame in enumerate(drawn):
+        if closed():
+            return
+        frame.pts, frame.time_base = number, Fraction(1, spec.fps)
+        container.mux(video.encode(frame))
+    container.mux(video.encode(None))
+
+
+def _progress(spec: ClipSpec, frames: int) -> Iterator[VideoFrame]:
+    """Yield the frames of a drawing that shows the text, above a bar that grows."""
+    import av
+
     picture = av.VideoFrame.from_image(draw(spec.text, spec.width, spec.height))  # type: ignore[no-untyped-call]
     yuv = picture.reformat(format="yuv420p")
     light, blue, red = (bytes(plane) for plane in yuv.planes)
     stride = yuv.planes[0].line_size
     bar = spec.height - _BAR_HEIGHT
-    frames = max(1, round(spec.seconds * spec.fps))
     for number in range(frames):
-        if closed():
-            return
         frame = av.VideoFrame(spec.width, spec.height, "yuv420p")
         done = max(1, spec.width * (number + 1) // frames)
         row = b"\xeb" * done + b"\x20" * (stride - done)
         frame.planes[0].update(light[: bar * stride] + row * _BAR_HEIGHT)
         frame.planes[1].update(blue)
         frame.planes[2].update(red)
-        frame.pts, frame.time_base = number, Fraction(1, spec.fps)
-        container.mux(video.encode(frame))
-    container.mux(video.encode(None))
+        yield frame
+
+
+def _open_picture(spec: ClipSpec) -> Image | None:
+    """Return the picture cut to the clip's shape; ``None`` where there is none that can be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(BytesIO(spec.picture)) as file:
+            return ImageOps.fit(file.convert("RGB"), (spec.width, spec.height))
+    except (OSError, SyntaxError, ValueError):  # whatever Pillow makes of a file that is no whole picture
+        return None
+
+
+def _approach(picture: Image, frames: int) -> Iterator[VideoFrame]:
+    """Yield frames that begin with the picture, and go nearer to its middle."""
+    import av
+    from PIL.Image import Resampling
+
+    width, height = picture.size
+    for number in range(frames):
+        cut = _CLOSEST * number / frames
+        part = (width * cut, height * cut, width * (1 - cut), height * (1 - cut))
+        yield av.VideoFrame.from_image(picture.resize(picture.size, Resampling.BILINEAR, part))  # type: ignore[no-untyped-call]
 
 
 def _add_tone(container: OutputContainer, stream: object, seconds: float) -> None:

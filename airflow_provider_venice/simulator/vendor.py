@@ -96,7 +96,14 @@ class Studio:
             height=height,
             fps=_fps(body.get("fps"), self._settings.fps),
             audio=model.has_audio(body),
+            picture=b"" if shared else _data_of(body.get("image_url")),
         )
+
+
+def _data_of(url: Any) -> bytes:
+    """Return what a data URL holds; nothing for any other, as the simulator fetches nothing."""
+    url = str(url or "")
+    return base64.b64decode(url.partition(",")[2]) if url.startswith("data:") else b""
 
 
 def _fps(asked: Any, default: int) -> int:
@@ -106,10 +113,8 @@ def _fps(asked: Any, default: int) -> int:
 
 def _upscaled(job: Job) -> ClipSpec:
     """The source's length and size times the factor; a source behind a URL is taken for 5 s of 360p."""
-    source = str(job.body.get("video_url") or "")
-    seconds, width, height = 5.0, 640, 360
-    if source.startswith("data:"):
-        seconds, width, height = media.probe(base64.b64decode(source.partition(",")[2])) or (seconds, width, height)
+    source = _data_of(job.body.get("video_url"))
+    seconds, width, height = (media.probe(source) if source else None) or (5.0, 640, 360)
     factor = upscale_factor(job.body)
     scale = min(factor, max(1.0, _UPSCALED_LIMIT / max(width, height)))
     return ClipSpec(

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_venice import observability
 from airflow_provider_venice.simulator import VeniceSimulator
 from tests.compat.environments import RELEASES, ROOT, Release, environment
+from tests.examples.reading import ASKING, DAG_IDS, read_examples
 from tests.observability.statsd_server import StatsdServer
 from tests.system.clips import connection_to, make_clip, make_clips_in_own_tasks
 from tests.system.stack import AirflowStack
@@ -67,6 +68,13 @@ def test_everything_imports_and_is_known(release: Release, python: Path, tmp_pat
     assert known["hook_name"] == "Venice.ai"
     assert known["provider"]
     assert {"airflow_provider_venice.operators.video", "airflow_provider_venice.triggers.video"} <= {*known["modules"]}
+
+
+def test_the_examples_are_read(release: Release, python: Path, tmp_path: Path) -> None:
+    answer = read_examples(python, tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    left_out = set() if release.minor == "3.2" else ASKING
+    assert {*json.loads(answer.stdout.splitlines()[-1])} == DAG_IDS - left_out
 
 
 def test_the_commands_run(release: Release, python: Path, stack_simulator: VeniceSimulator, tmp_path: Path) -> None:

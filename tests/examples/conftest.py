@@ -14,12 +14,11 @@ import av
 import pytest
 
 from airflow_provider_venice.api.mp4 import read_metadata
+from tests.examples.reading import EXAMPLES
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
-
-EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 #: Task id, and map index for a mapped task, to state.
 States = dict[str, "str | None"]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import csv
-import subprocess
+import hashlib
+import io
+import json
 import sys
 from decimal import Decimal
 from pathlib import Path
 
+import av
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
 from airflow_provider_venice.simulator import VeniceSimulator
+from airflow_provider_venice.simulator.media import ClipSpec, encode
 from tests.conftest import PATIENT
-from tests.examples.conftest import EXAMPLES, RunDag, check_clip
+from tests.examples.conftest import RunDag, check_clip
+from tests.examples.files import FolderServer, frames_of
+from tests.examples.reading import DAG_IDS, FILES, read_examples
 
 # Airflow's own task runner imports a test client that asks for another HTTP library.
 pytestmark = [
@@ -20,40 +28,13 @@ pytestmark = [
     PATIENT,  # tasks run one by one
 ]
 
-FILES = sorted(EXAMPLES.glob("*.py"))
 
-#: Reads each DAG file as Airflow does, by itself, and prints its DAGs.
-READ = """
-import runpy, sys
-from airflow.sdk import DAG
-for file in sys.argv[1:]:
-    for value in runpy.run_path(file).values():
-        if isinstance(value, DAG):
-            value.validate()
-            assert value.doc_md and value.doc_md.startswith("\\n###"), value
-            print(value.dag_id)
-"""
-
-
-def test_each_file_is_read_without_a_warning() -> None:
-    answer = subprocess.run(
-        [sys.executable, "-W", "error", "-c", READ, *map(str, FILES)], capture_output=True, text=True, timeout=60
-    )
+def test_each_file_is_read_without_a_warning(tmp_path: Path) -> None:
+    answer = read_examples(sys.executable, tmp_path, "-W", "error")
     assert answer.returncode == 0, answer.stderr
-    assert sorted(answer.stdout.split()) == [
-        "venice_alerts",
-        "venice_compare_models",
-        "venice_generate_video",
-        "venice_human_approval",
-        "venice_image_to_video",
-        "venice_nightly_batch",
-        "venice_on_video_asset",
-        "venice_one_pace",
-        "venice_storyboard",
-        "venice_table_again",
-        "venice_text_to_video",
-        "venice_video_asset",
-    ]
+    dag_ids = json.loads(answer.stdout.splitlines()[-1])
+    assert len(dag_ids) == len(DAG_IDS)
+    assert {*dag_ids} == DAG_IDS
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -251,6 +232,129 @@ def test_nobody_is_asked_below_the_limit(run_dag: RunDag, venice_simulator: Veni
     assert tasks == dict.fromkeys(("quote", "approve", "generate"), "success")
     check_clip(only_clip(tmp_path), seconds=5)
     assert_paid(venice_simulator, "0.35")
+
+
+def test_a_clip_of_the_news_is_bought_once(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_daily_social import dag
+
+    for _ in range(2):
+        state, tasks = run_dag(dag, style="A sketch")
+        assert (state, tasks) == ("success", dict.fromkeys(("choose_item", "clip"), "success"))
+    (job,) = venice_simulator.jobs
+    assert job.prompt == "A sketch: The old lighthouse is lit again after the winter storms"
+    (clip,) = (tmp_path / "videos" / "social").glob("*.mp4")
+    assert clip.stem == hashlib.sha256(b"harbour-2025-103").hexdigest()[:16]
+    check_clip(clip, seconds=5, size=(720, 1280))
+    assert json.loads(Path(f"{clip}.json").read_text())["labels"] == {"item": "harbour-2025-103"}
+    assert_paid(venice_simulator, "0.35")
+
+
+def test_without_news_no_clip_is_made(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_daily_social import dag
+
+    later = "<item><title>T</title><guid>1</guid><pubDate>Thu, 01 Jan 2099 00:00:00 GMT</pubDate></item>"
+    (tmp_path / "feed.xml").write_text(f"<rss><channel>{later}</channel></rss>")
+    with FolderServer(tmp_path) as server:
+        state, tasks = run_dag(dag, feed=f"{server.url}/feed.xml")
+    assert (state, tasks) == ("success", {"choose_item": "success", "clip": "skipped"})
+    assert_paid(venice_simulator)
+
+
+def test_a_feed_that_defines_entities_is_not_read(tmp_path: Path) -> None:
+    from example_dags.venice_daily_social import read_feed
+
+    (tmp_path / "feed.xml").write_text('<!DOCTYPE rss [<!ENTITY a "aaa">]><rss><channel>&a;</channel></rss>')
+    with pytest.raises(ValueError, match="document type"):
+        read_feed(str(tmp_path / "feed.xml"))
+
+
+def test_variants_are_put_on_a_contact_sheet(
+    run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    from example_dags.venice_variants import dag
+
+    state, tasks = run_dag(dag, prompt="A mill", styles=["ink", "clay", "film"])
+    assert state == "success"
+    assert tasks == dict.fromkeys(
+        ("list_variants", "variants[0]", "variants[1]", "variants[2]", "make_contact_sheet"), "success"
+    )
+    assert sorted(job.prompt for job in venice_simulator.jobs) == ["A mill, clay", "A mill, film", "A mill, ink"]
+    assert_paid(venice_simulator, "0.35", "0.35", "0.35")
+    (path,) = (tmp_path / "videos").glob("*/contact-sheet.webp")
+    with Image.open(path) as file:
+        sheet = file.convert("L")
+    assert sheet.size == (2 * 480, 2 * (270 + 36))
+    tiles = [sheet.crop((left, top, left + 480, top + 306)) for top in (0, 306) for left in (0, 480)]
+    labels = [tile.crop((0, 272, 480, 306)) for tile in tiles]
+    assert [min(label.tobytes()) < 64 for label in labels] == [True, True, True, False]
+    assert [max(tile.crop((0, 0, 480, 4)).tobytes()) < 250 for tile in tiles] == [True, True, True, False]
+    assert len({label.tobytes() for label in labels}) == 4
+
+
+@pytest.mark.simulator(speed=20, job_seconds=10, media="each", fps=8)
+def test_the_last_frame_of_a_shot_is_the_first_of_the_next(
+    run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path
+) -> None:
+    from example_dags.venice_frame_chain import SHOTS, dag
+
+    state, _ = run_dag(dag)
+    assert state == "success"
+    assert_paid(venice_simulator, "0.35", "0.35", "0.35")
+    jobs = venice_simulator.jobs
+    assert [job.prompt for job in jobs] == [*SHOTS]
+    shots = sorted((tmp_path / "videos").glob("*/shot-*.mp4"))
+    assert len(shots) == 3
+    for earlier, later, job in zip(shots, shots[1:], jobs[1:], strict=False):
+        (last,), (first,) = frames_of(earlier, -1), frames_of(later, 0)
+        data = base64.b64decode(job.body["image_url"].removeprefix("data:image/png;base64,"))
+        with Image.open(io.BytesIO(data)) as sent:
+            assert sent.convert("RGB").tobytes() == last.tobytes()
+        # The simulator encodes it anew.
+        assert sum(ImageStat.Stat(ImageChops.difference(last, first)).mean) < 9
+
+
+@pytest.mark.simulator(speed=20, job_seconds=10, media="each", fps=8)
+def test_a_film_has_the_frames_of_its_shots(run_dag: RunDag, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    from example_dags.venice_film import dag
+
+    state, tasks = run_dag(dag, shots=["A mill", "A ferry"])
+    assert state == "success"
+    assert tasks == dict.fromkeys(("list_shots", "shots", "make_film"), "success")
+    assert_paid(venice_simulator, "0.35", "0.35")
+    (folder,) = (tmp_path / "videos").iterdir()
+    check_clip(folder / "film.mp4", seconds=10)
+    film = frames_of(folder / "film.mp4", 0, 39, 40, 79)
+    shots = [frame for number in range(2) for frame in frames_of(folder / f"shot-{number:02}.mp4", 0, 39)]
+    assert [frame.tobytes() for frame in film] == [frame.tobytes() for frame in shots]
+    assert len({frame.tobytes() for frame in film}) == 4
+
+
+def test_a_film_has_the_sound_of_its_shots(tmp_path: Path) -> None:
+    from example_dags.venice_film import join_shots
+
+    shots, film = [tmp_path / f"{name}.mp4" for name in "abc"], tmp_path / "film.mp4"
+    for shot in shots:
+        shot.write_bytes(encode(ClipSpec(shot.name, 2, 64, 64, 24, True), lambda: False))
+    join_shots([*map(str, shots)], str(film))
+    with av.open(film) as container:
+        assert container.duration == pytest.approx(6_000_000, abs=50_000)
+        sound = list(container.decode(audio=0))
+    with av.open(shots[0]) as container:
+        assert len(sound) == 3 * sum(1 for _ in container.decode(audio=0))
+    starts = [frame.time or 0 for frame in sound]
+    assert starts == sorted(starts)
+    assert max(starts) == pytest.approx(6, abs=0.15)
+
+
+def test_shots_of_two_formats_make_no_film(tmp_path: Path) -> None:
+    from example_dags.venice_film import join_shots
+
+    shots = {"a": 64, "b": 64, "c": 128}
+    for name, width in shots.items():
+        (tmp_path / f"{name}.mp4").write_bytes(encode(ClipSpec(name, 1, width, 64, 12, False), lambda: False))
+    with pytest.raises(ValueError, match=r"same format as .*a\.mp4: .*c\.mp4$"):
+        join_shots([str(tmp_path / f"{name}.mp4") for name in shots], str(tmp_path / "film.mp4"))
+    assert not (tmp_path / "film.mp4").exists()
 
 
 def only_clip(tmp_path: Path) -> Path:

@@ -12,9 +12,10 @@ from typing import Any
 import av
 import pytest
 import requests
+from PIL import Image, ImageChops, ImageStat
 
 from airflow_provider_venice.simulator import VeniceSimulator
-from airflow_provider_venice.simulator.media import ClipSpec, encode
+from airflow_provider_venice.simulator.media import ClipSpec, encode, image_bytes
 from airflow_provider_venice.simulator.pricing import frame_size
 from airflow_provider_venice.simulator.vendor import Studio
 from tests.simulator.client import Client
@@ -111,6 +112,18 @@ def test_the_picture_shows_the_prompt_and_the_bar_moves() -> None:
     assert max(text) > 200 > 100 > min(text)
     with av.open(BytesIO(other)) as container:
         assert next(container.decode(video=0)).to_image().convert("L").crop((0, 360, 1280, 700)).tobytes() != text
+
+
+@pytest.mark.slow
+def test_a_clip_begins_with_the_picture_that_it_is_given() -> None:
+    picture = image_bytes("a kite", 1280, 720, "png")
+    url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    data = clip({"model": "wan-2-7-image-to-video", "duration": "5s", "prompt": "it falls", "image_url": url}, fps=8)
+    assert facts(data)["frames"] == 40
+    with av.open(BytesIO(data)) as container, Image.open(BytesIO(picture)) as given:
+        first, *_, last = (frame.to_image() for frame in container.decode(video=0))
+        distances = [sum(ImageStat.Stat(ImageChops.difference(given, shown)).mean) for shown in (first, last)]
+    assert distances[0] < 8 < distances[1]
 
 
 def test_shared_clips_differ_in_their_jobs_id_only() -> None:
