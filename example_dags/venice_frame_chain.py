@@ -31,7 +31,7 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "venice"],
     params={
-        "max_cost": Param(0.5, type="number", minimum=0, description="US dollars for each shot"),
+        "max_cost": Param(1.0, type="number", minimum=0, description="US dollars for each shot"),
         "output_dir": Param(os.environ.get("VENICE_OUTPUT_DIR", "/tmp/venice"), type="string"),
     },
 ) as dag:

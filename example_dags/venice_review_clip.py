@@ -65,7 +65,7 @@ It is stored as `{{ clip.path }}`
         tags=["example", "venice"],
         params={
             "prompt": Param("A market square fills with people, time lapse", type="string", minLength=1),
-            "max_cost": Param(0.5, type="number", minimum=0, description="US dollars"),
+            "max_cost": Param(1.0, type="number", minimum=0, description="US dollars"),
             "output_dir": Param(OUTPUT_DIR, type="string"),
             "publish_dir": Param(f"{OUTPUT_DIR}/published", type="string", description="Where approved clips go"),
             "preview_url": Param("", type="string", description="Where a browser finds output_dir, or empty"),

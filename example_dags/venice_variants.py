@@ -33,7 +33,7 @@ with DAG(
             items={"type": "string"},
             minItems=1,
         ),
-        "max_cost": Param(0.5, type="number", minimum=0, description="US dollars for each variant"),
+        "max_cost": Param(1.0, type="number", minimum=0, description="US dollars for each variant"),
         "output_dir": Param(os.environ.get("VENICE_OUTPUT_DIR", "/tmp/venice"), type="string"),
     },
 ) as dag:
