@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_venice import observability
 from airflow_provider_venice.simulator import VeniceSimulator
-from tests.compat.environments import RELEASES, ROOT, Release, environment
+from tests.compat.environments import RELEASES, ROOT, Release, environment, what_was_added
 from tests.observability.statsd_server import StatsdServer
 from tests.system.clips import connection_to, make_clip, make_clips_in_own_tasks
 from tests.system.stack import AirflowStack
@@ -27,6 +27,9 @@ names = [m.name for m in pkgutil.walk_packages(package.__path__, "airflow_provid
 names = [name for name in names if ".simulator" not in name]  # it runs beside Airflow, not in it
 for name in names:
     importlib.import_module(name)
+from airflow_provider_venice import version_compat
+for name in version_compat._MODULES:
+    getattr(version_compat, name)
 from airflow.providers_manager import ProvidersManager
 manager = ProvidersManager()
 hook = manager.hooks["venice"]
@@ -38,6 +41,10 @@ print(json.dumps({
     "hook_name": hook.hook_name,
 }))
 """
+
+
+#: What may come along with the package into an Airflow without any provider that has it already.
+WITH_AIOHTTP = ("aiohappyeyeballs", "aiohttp", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl")
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.minor)
@@ -67,6 +74,10 @@ def test_everything_imports_and_is_known(release: Release, python: Path, tmp_pat
     assert known["hook_name"] == "Venice.ai"
     assert known["provider"]
     assert {"airflow_provider_venice.operators.video", "airflow_provider_venice.triggers.video"} <= {*known["modules"]}
+
+
+def test_it_was_installed_without_a_change_of_another_package(release: Release, python: Path) -> None:
+    assert what_was_added(release.folder) <= {"airflow-provider-venice", *WITH_AIOHTTP}
 
 
 def test_the_commands_run(release: Release, python: Path, stack_simulator: VeniceSimulator, tmp_path: Path) -> None:
