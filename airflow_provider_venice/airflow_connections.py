@@ -16,7 +16,7 @@ def read_connection(conn_id: str) -> Any:
     :raises VeniceConnectionError: when Airflow cannot say now: its API server, its database or a secrets backend
         does not answer.
     """
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+    from airflow_provider_venice.version_compat import AirflowNotFoundException, BaseHook
 
     try:
         return BaseHook.get_connection(conn_id)
@@ -34,12 +34,17 @@ async def read_connection_async(conn_id: str) -> Any:
     :raises VeniceRequestError: when Airflow has no connection of that id.
     :raises VeniceConnectionError: when Airflow cannot say now.
     """
-    from airflow.providers.common.compat.connection import get_async_connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    from airflow.sdk import Connection
     from asgiref.sync import sync_to_async
 
+    from airflow_provider_venice.version_compat import AirflowNotFoundException, BaseHook
+
     try:
-        return await get_async_connection(conn_id)
+        if hasattr(Connection, "aextra_dejson"):
+            return await BaseHook.aget_connection(conn_id)
+        # Before Airflow 3.3.2, that masks the secrets by a blocking call, which fails while the event loop waits for
+        # an answer to another one.
+        return await sync_to_async(BaseHook.get_connection)(conn_id)
     except AirflowNotFoundException:
         raise await sync_to_async(_reason_for_absence)(conn_id) from None
     except Exception as error:

@@ -41,7 +41,7 @@ def clip_url(ti: Any) -> str:
     :param ti: the task instance, or its key.
     :return: the address; empty where Airflow's UI does not show the clips.
     """
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_provider_venice.version_compat import conf
 
     if not is_ui_on():
         return ""

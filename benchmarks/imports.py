@@ -1,4 +1,4 @@
-"""What a DAG file pays for importing operators: ours, and those of other providers."""
+"""What a DAG file pays for importing operators, ours and those of other providers, and what an image pays for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,8 +54,28 @@ def _environment(folder: Path) -> Path:
     return python
 
 
+def _wheels(folder: Path, versions: dict[str, str]) -> Table:
+    """Compare the wheels."""
+    table = Table(
+        "The wheel",
+        ("Provider", "Version", "KiB", "Files", "KiB unpacked"),
+        "Without what each depends on. Ours has the simulator and the pages in Airflow's UI in it.",
+    )
+    ours, *others = versions
+    subprocess.run([find_uv(), "build", "--wheel", "--out-dir", folder, ROOT], check=True, capture_output=True)
+    pinned = [f"{name}=={versions[name]}" for name in others]
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    subprocess.run([*download, "--dest", folder, *pinned], check=True)
+    for name in (ours, *others):
+        (wheel,) = folder.glob(f"{name.replace('-', '_')}-*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            sizes = [entry.file_size for entry in archive.infolist()]
+        table.add(f"`{name}`", versions[name], wheel.stat().st_size / 1024, len(sizes), sum(sizes) / 1024)
+    return table
+
+
 def run() -> list[Table]:
-    """Import each in turn, each time in an interpreter of its own."""
+    """Import each in turn, each time in an interpreter of its own, and weigh the wheels."""
     table = Table(
         "Import of the operators and sensors, on top of `from airflow.sdk import DAG`",
         ("Provider", "Version", "Median ms", "Times ours", "Modules loaded"),
@@ -75,9 +96,10 @@ def run() -> list[Table]:
             ask = [str(python), "-c", "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"]
             answer = subprocess.run([*ask, name], check=True, capture_output=True, text=True)
             versions[name] = answer.stdout.strip()
+        wheels = _wheels(Path(folder, "wheels"), versions)
     # The first round fills the caches.
     medians = {name: 1000 * statistics.median(seconds for seconds, _ in times[1:]) for name, times in found.items()}
     ours = medians[next(iter(MODULES))]
     for name, median in medians.items():
         table.add(f"`{name}`", versions[name], median, f"{median / ours:.1f}", found[name][-1][1])
-    return [table]
+    return [table, wheels]

@@ -168,5 +168,5 @@ def test_a_command_of_airflow_pays_for_none_of_ours() -> None:
 
 
 def test_provider_info_imports_nothing_heavy() -> None:
-    loaded = imported_by("import airflow_provider_venice; airflow_provider_venice.get_provider_info()")
+    loaded = imported_by("from airflow_provider_venice.get_provider_info import get_provider_info as g; g()")
     assert not {name.split(".")[0] for name in loaded} & {"airflow", "aiohttp", "requests", "tenacity", "av", "PIL"}

@@ -103,7 +103,7 @@ def default_deferrable() -> bool:
     ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` is followed: a deployment that sets it may run no triggerer. The
     ``false`` in ``airflow.cfg`` is not, as Airflow itself writes it there, and a clip takes minutes.
     """
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_provider_venice.version_compat import conf
 
     if _DEFAULT_DEFERRABLE not in os.environ:
         return True

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException
-
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.api.money import dollars
 from airflow_provider_venice.api.request import VideoRequest
@@ -24,6 +22,7 @@ from airflow_provider_venice.generation.clip_request import ClipRequest
 from airflow_provider_venice.generation.delivery import describe_stored
 from airflow_provider_venice.generation.outcomes import describe_outcome
 from airflow_provider_venice.generation.submission import Submission
+from airflow_provider_venice.version_compat import AirflowException
 from airflow_provider_venice.xcoms import RESULTS_KEY
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import TaskDeferred
-
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.generation.options import RunOptions
 from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.triggers.heartbeat import latest_event, wait_text
+from airflow_provider_venice.version_compat import TaskDeferred
 
 if TYPE_CHECKING:
     from airflow_provider_venice.triggers.rate_limit import Admission

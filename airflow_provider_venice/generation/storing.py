@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import TaskDeferred
-
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import VeniceRateLimitError
 from airflow_provider_venice.generation.clips import Clip
@@ -18,6 +16,7 @@ from airflow_provider_venice.generation.progress import Progress
 from airflow_provider_venice.generation.reports import Reports
 from airflow_provider_venice.hooks.billing import CostReader
 from airflow_provider_venice.hooks.failures import log_recovery_hint
+from airflow_provider_venice.version_compat import TaskDeferred
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_venice.api.model import VideoJob
 from airflow_provider_venice.exceptions import (
     VeniceAmbiguousSubmission,
@@ -18,6 +16,7 @@ from airflow_provider_venice.exceptions import (
     VideoGenerationError,
     VideoTargetUnavailable,
 )
+from airflow_provider_venice.version_compat import AirflowFailException
 
 
 class FinalAmbiguousSubmission(VeniceAmbiguousSubmission, AirflowFailException):

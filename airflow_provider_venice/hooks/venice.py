@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, get_hook_lineage_collector
-
 from airflow_provider_venice import observability, storage
 from airflow_provider_venice.airflow_connections import read_connection
 from airflow_provider_venice.api import calls, constraints, media
@@ -30,6 +28,7 @@ from airflow_provider_venice.hooks.failures import log_recovery_hint
 from airflow_provider_venice.hooks.media_roots import read_media
 from airflow_provider_venice.hooks.prepared import PreparedSubmission
 from airflow_provider_venice.transport.settings import Settings, decode_extra
+from airflow_provider_venice.version_compat import BaseHook, get_hook_lineage_collector
 
 if TYPE_CHECKING:
     from airflow_provider_venice.api.billing import UsageEntry

@@ -163,7 +163,7 @@ def presigned_url(file: Mapping[str, Any], *, as_attachment: bool) -> str | None
     :param file: what the task has announced.
     :param as_attachment: whether the browser is to save it.
     """
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_provider_venice.version_compat import conf
 
     if not conf.getboolean("venice", "ui_presigned_urls", fallback=True):
         return None

@@ -129,7 +129,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         )
 
     def _poke_until_ended(self, context: Context, jobs: Sequence[VideoJob]) -> Any:
-        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+        from airflow_provider_venice.version_compat import AirflowSensorTimeout
 
         try:
             return super().execute(context)
@@ -257,7 +257,7 @@ class VeniceVideoSensor(BaseSensorOperator):
 
     def _fail(self, error: VeniceError, message: str | None = None) -> NoReturn:
         """Fail as a sensor fails: without a retry, or by a skip where ``soft_fail`` asks for it."""
-        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+        from airflow_provider_venice.version_compat import AirflowFailException, AirflowSkipException
 
         text = message or str(error)
         if self.soft_fail or self.never_fail:
@@ -265,7 +265,7 @@ class VeniceVideoSensor(BaseSensorOperator):
         if error.can_heal and not isinstance(error, VideoTimeoutError):
             raise error  # which Airflow retries
         if isinstance(error, VideoTimeoutError):
-            from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+            from airflow_provider_venice.version_compat import AirflowSensorTimeout
 
             raise AirflowSensorTimeout(text) from error
         raise AirflowFailException(text) from error

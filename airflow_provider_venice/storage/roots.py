@@ -14,7 +14,7 @@ def configured_roots(option: str) -> list[str]:
 
     :param option: its name in the section ``[venice]``.
     """
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_provider_venice.version_compat import conf
 
     text = conf.get("venice", option, fallback="") or ""
     return [root.strip() for root in text.split(",") if root.strip()]

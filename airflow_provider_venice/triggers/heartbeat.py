@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import conf
+from airflow_provider_venice.version_compat import conf
 
 #: Seconds beyond a trigger's own deadline after which Airflow ends the wait: its last poll, and the time until another
 #: triggerer has taken over from one that was lost.

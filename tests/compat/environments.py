@@ -47,11 +47,11 @@ RELEASES = [
     Release("3.2", "3.2.2", "2026-06-20", (3, 14)),
 ]
 
-#: The bridge below has left Python 3.10 behind.
-OLDEST_PYTHON = (3, 11)
+#: What an environment had before the last install, which must not change it: as with Airflow's own constraints.
+CONSTRAINTS = "constraints.txt"
 
-#: The bridge to newer names is not pinned to the day: older ones lack what this package calls.
-BRIDGE = "apache-airflow-providers-common-compat==1.23.*"
+#: Older ones are not taken here: not every client of tests/clients runs on them.
+OLDEST_PYTHON = (3, 11)
 
 
 def _version(python: str) -> tuple[int, int] | None:
@@ -103,9 +103,9 @@ def find_uv() -> str:
     return uv
 
 
-def run_uv(*arguments: str) -> None:
+def run_uv(*arguments: str) -> str:
     """
-    Run uv, which fetches no Python here.
+    Run uv, which fetches no Python here, and return what it printed.
 
     :raises RuntimeError: when it fails, with what it printed.
     """
@@ -120,6 +120,7 @@ def run_uv(*arguments: str) -> None:
     )
     if result.returncode:
         raise RuntimeError(f"uv {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
+    return result.stdout
 
 
 def make_environment(folder: Path, base: str, wanted: str, *installs: Sequence[str]) -> Path:
@@ -129,15 +130,34 @@ def make_environment(folder: Path, base: str, wanted: str, *installs: Sequence[s
     :param folder: where it is kept.
     :param base: the interpreter that it is made of.
     :param wanted: what it is to have, to notice a change.
-    :param installs: the arguments of each ``uv pip install``.
+    :param installs: the arguments of each ``uv pip install``; what the ones before have installed stays as it is.
     """
-    python, stamp = folder / "bin" / "python", folder / ".installed"
+    python, stamp, constraints = folder / "bin" / "python", folder / ".installed", folder / CONSTRAINTS
     if not stamp.exists() or stamp.read_text() != wanted:
         run_uv("venv", "--clear", "--python", base, str(folder))
         for arguments in installs:
-            run_uv("pip", "install", "--python", str(python), "--compile-bytecode", *arguments)
+            constraints.write_text("\n".join(installed(python)))
+            install = ("pip", "install", "--python", str(python), "--constraint", str(constraints))
+            run_uv(*install, "--compile-bytecode", *arguments)
         stamp.write_text(wanted)
     return python
+
+
+def installed(python: Path) -> list[str]:
+    """Return what an environment has, each with its version."""
+    return run_uv("pip", "list", "--format", "freeze", "--python", str(python)).splitlines()
+
+
+def what_was_added(folder: Path) -> set[str]:
+    """
+    Return the names of what the last install has added to an environment.
+
+    :raises AssertionError: when it has changed something that was there, or something does not fit together.
+    """
+    before, after = set((folder / CONSTRAINTS).read_text().splitlines()), set(installed(folder / "bin" / "python"))
+    assert before <= after, f"changed: {sorted(before - after)}"
+    run_uv("pip", "check", "--python", str(folder / "bin" / "python"))
+    return {line.split("==")[0] for line in after - before}
 
 
 def project_digest() -> str:
@@ -146,13 +166,17 @@ def project_digest() -> str:
 
 
 def environment(release: Release) -> Path:
-    """Return the Python of the release's environment; makes it if it is missing or differs from what is wanted."""
+    """
+    Return the Python of the release's environment; makes it if it is missing or differs from what is wanted.
+
+    The package is installed as the documentation says: into an Airflow that is there, under constraints.
+    """
     base = find_python(f"Airflow {release.version}", release.python_below)
-    packages = (f"apache-airflow=={release.version}", "aiohttp", "asgiref", "statsd", *release.extra)
+    airflow = (f"apache-airflow=={release.version}", "statsd", *release.extra)
     return make_environment(
         release.folder,
         base,
-        f"{release} {packages} {BRIDGE} {_version(base)} {project_digest()}",
-        ("--exclude-newer", release.resolved, *packages),
-        ("--no-deps", BRIDGE, "--editable", "."),
+        f"{release} {airflow} {_version(base)} {project_digest()}",
+        ("--exclude-newer", release.resolved, *airflow),
+        ("--exclude-newer", release.resolved, "--editable", "."),
     )
