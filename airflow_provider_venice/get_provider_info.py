@@ -41,8 +41,8 @@ _CONFIG: dict[str, Any] = {
             },
             "ui_presigned_urls": {
                 "description": (
-                    "Whether a browser gets a clip from its object storage itself, by a presigned URL. Where it cannot "
-                    "reach that, the API server passes the clip on.\n"
+                    "Whether a browser gets a clip from its object storage itself, by a presigned URL. Set it to False "
+                    "where browsers cannot reach the storage: the API server then passes the clips on.\n"
                 ),
                 "version_added": "0.1.0",
                 "type": "boolean",

@@ -22,7 +22,7 @@ from sphinx.application import Sphinx  # noqa: E402
 from airflow_provider_venice import __version__  # noqa: E402
 
 project = "airflow-provider-venice"
-author = "The airflow-provider-venice authors"
+author = "The airflow-provider-venice contributors"
 copyright = author
 version = release = __version__
 
@@ -30,6 +30,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosectionlabel"
 exclude_patterns = ["_build", "measured"]  # performance.md includes what was measured
 html_theme = "furo"
 html_title = f"airflow-provider-venice {release}"
+html_logo = html_favicon = "../airflow_provider_venice/plugin/pages/assets/logo.svg"
 
 # Links: each to a page, a section or a name of the package has to lead somewhere. Those to names of Airflow and the
 # standard library would need their inventories, and a network to fetch them.

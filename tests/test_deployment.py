@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,9 @@ def test_the_files_are_shown_and_the_image_has_the_package() -> None:
     shown = re.findall(r"literalinclude:: deployment/(\S+)", PAGE)
     assert sorted(shown) == sorted(path.name for path in (DOCS / "deployment").iterdir())
     dockerfile = (DOCS / "deployment" / "Dockerfile").read_text(encoding="utf-8")
-    assert '"airflow-provider-venice"' in dockerfile
+    assert fnmatch(
+        "airflow_provider_venice-0.1.0-py3-none-any.whl", re.findall(r"^COPY \S+ (\S+)", dockerfile, re.M)[0]
+    )
+    assert "/tmp/wheels/*.whl" in dockerfile
     assert f"AIRFLOW_VERSION={VALUES['airflowVersion']}\n" in dockerfile
     assert VALUES["defaultAirflowTag"] == VALUES["airflowVersion"]

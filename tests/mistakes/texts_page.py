@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "all-messages.rst"
 
 #: The modules whose texts stand under each title, as paths below the package or folders of it.
 SECTIONS = {
-    "The connection to Venice": ("airflow_connections", "transport/settings", "hooks/connections"),
+    "The connection to Venice": ("airflow_connections", "transport/settings", "hooks/connections", "version_compat"),
     "Arguments of tasks": ("generation/arguments", "generation/target_paths", "operators/", "sensors/", "api/polling"),
     "The request": ("api/request", "api/values", "api/constraints", "generation/request_errors", "generation/checks"),
     "Media": ("api/media", "hooks/media_roots", "storage/files"),
@@ -41,7 +41,7 @@ SECTIONS = {
 }
 
 #: Modules whose other texts are descriptions of options and fields: of these, the errors only.
-_DESCRIPTIONS = ("__init__", "cli/definition", "hooks/form", "plugin/app")
+_DESCRIPTIONS = ("__init__", "get_provider_info", "cli/definition", "hooks/form", "plugin/app")
 
 _INTRODUCTION = """\
 .. Made by ``python -m tests.mistakes`` from the source of the package; change that.

@@ -13,7 +13,7 @@ export function isPlayable(clip) {
 function words(clip) {
   if (clip.state === "stored") return ["Cannot be played here", clip.unavailable || "The file has no address to play it from."];
   if (clip.state === "finished") return ["Rendered, not stored yet", clip.advice || clip.unavailable || "A task stores it next."];
-  if (clip.state === "waiting") return ["Waiting for its turn", clip.advice || "Nothing is bought yet."];
+  if (clip.state === "waiting") return ["Waiting for the rate limit", clip.advice || "Nothing is bought yet."];
   if (clip.state === "failed") return [null, clip.error || "No reason was given."];
   if (clip.state === "doubt") return ["Please check", clip.advice || clip.error || stateOf(clip).text];
   if (clip.state === "left") return ["Paid, not stored", clip.advice || clip.error || stateOf(clip).text];

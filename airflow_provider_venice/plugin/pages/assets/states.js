@@ -1,7 +1,7 @@
 // The states of a clip, in the order in which the chips show them, and their words.
 
 export const STATES = {
-  waiting: { label: "Waiting", icon: "clock", text: "Waiting for its turn. Nothing is bought yet." },
+  waiting: { label: "Waiting", icon: "clock", text: "Waiting for the rate limit. Nothing is bought yet." },
   rendering: { label: "Rendering", icon: "spark", text: "Venice renders it." },
   finished: { label: "Rendered", icon: "check", text: "Rendered, not stored yet" },
   stored: { label: "Stored", icon: "check", text: "The file is in its place." },
