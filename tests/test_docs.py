@@ -119,6 +119,20 @@ def test_the_readme_makes_a_dag() -> None:
     assert getattr(dag, "task_ids", None) == ["generate"]
 
 
+def test_the_readmes_figures_are_those_that_were_measured() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "performance.md" in line]
+    measured = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "measured").glob("*.md"))
+    figures = {figure for row in rows for figure in re.findall(r"\d[\d,]*\.?\d+", row)}
+    assert len(figures) > 10
+    assert sorted(figure for figure in figures if not re.search(rf"(?<![\d.,]){figure}(?![\d.,]*\d)", measured)) == []
+
+
+def test_the_readme_has_as_many_faults_as_the_table() -> None:
+    from tests.reliability.test_fault_table import cells
+
+    assert f"| {len(cells())} cases," in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_readme_links_to_every_page() -> None:
     links = set(re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert [link for link in links if not (ROOT / link).exists()] == []
