@@ -31,6 +31,8 @@ exclude_patterns = ["_build", "measured"]  # performance.md includes what was me
 html_theme = "furo"
 html_title = f"airflow-provider-venice {release}"
 html_logo = html_favicon = "../airflow_provider_venice/plugin/pages/assets/logo.svg"
+html_static_path = ["static"]
+html_css_files = ["logo.css"]
 
 # Links: each to a page, a section or a name of the package has to lead somewhere. Those to names of Airflow and the
 # standard library would need their inventories, and a network to fetch them.
