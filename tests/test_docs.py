@@ -133,6 +133,15 @@ def test_the_readme_has_as_many_faults_as_the_table() -> None:
     assert f"| {len(cells())} cases," in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_every_picture_is_shown_and_describes_itself() -> None:
+    pictures = {path.name for path in (DOCS / "pictures").rglob("*") if path.is_file()}
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert {name for name in pictures if f"/{name}" not in text} == set()
+    images = re.findall(r"^ *\.\. (?:image|figure):: (\S+)\n((?: +:.*\n)*)", text, re.MULTILINE)
+    assert len(images) > 20
+    assert [name for name, options in images if ":alt:" not in options] == []
+
+
 def test_the_readme_links_to_every_page() -> None:
     links = set(re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert [link for link in links if not (ROOT / link).exists()] == []
