@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -140,7 +141,9 @@ def _refusal_text(error: BaseException) -> str | None:
 
 
 def _system_text(error: BaseException) -> str | None:
-    if isinstance(error, TimeoutError) or type(error).__name__ in ("ReadTimeoutError", "ConnectTimeoutError"):
+    # Up to Python 3.10, that of asyncio is no TimeoutError.
+    is_timeout = isinstance(error, (TimeoutError, asyncio.TimeoutError))
+    if is_timeout or type(error).__name__ in ("ReadTimeoutError", "ConnectTimeoutError"):
         return "timed out"
     if not isinstance(error, OSError) or type(error).__module__ not in ("builtins", "socket", "ssl"):
         return None

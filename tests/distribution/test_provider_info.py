@@ -32,7 +32,8 @@ def modules_with(folder: str, kind: type) -> set[str]:
         module.__name__
         for module in modules
         for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, kind) and found.__module__ == module.__name__
+        # An alias such as tuple[int] is a class to the inspect of Python 3.10.
+        if found.__module__ == module.__name__ and issubclass(found, kind)
     }
 
 

@@ -349,6 +349,8 @@ def test_a_server_that_speaks_no_tls_gets_nothing(carry: Carry, reaction: Any) -
     gc.collect()  # here, not in a test to come
 
 
+# That of Python 3.10 leaves one open whose connection has ended.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_connection_that_dies_after_tls_may_have_delivered(
     carry: Carry, self_signed: ssl.SSLContext, trusted: None
 ) -> None:
@@ -357,6 +359,8 @@ def test_a_connection_that_dies_after_tls_may_have_delivered(
         assert len(server.arrivals) == 1
     assert isinstance(error, VeniceConnectionError)
     assert error.sent is True
+    del error
+    gc.collect()  # here, not in a test to come
 
 
 @contextlib.contextmanager
