@@ -111,7 +111,8 @@ class GenerationRun:
         if event is not None and event.get("try_number") not in (None, self._try_number):
             # That of an earlier try: Airflow keeps it where a task is cleared while it runs.
             event = None
-        self._is_resumed = event is not None or self._admission is not None
+        # After a wait for the jobs, a download or the usage history, and after one for a submission.
+        self._is_resumed = event is not None or progress is not None or self._admission is not None
         self._progress = Progress.of(progress, self._try_number)
         self._clips = self._make_clips(self._targets())
         self._reports = self._make_reports(self._clips)
@@ -173,10 +174,8 @@ class GenerationRun:
 
     def _make_clip(self, position: int, target: Any) -> Clip:
         place = position if self._options.is_list else None
-        wanted, ledger = (
-            ClipRequest(self._options, position, self._log),
-            Ledger(self._context, place, is_resumed=self._is_resumed),
-        )
+        wanted = ClipRequest(self._options, position, self._log)
+        ledger = Ledger(self._context, place, is_resumed=self._is_resumed)
         submission = Submission(wanted, self._options, self._hook, ledger, self._log)
         return Clip(position, wanted, submission, owner_of(self._context, place), target)
 
@@ -363,6 +362,7 @@ class GenerationRun:
 
     def describe_bought(self) -> str:
         """Return what is paid and not stored, as far as is noted, and how to get at it; for a wait that was lost."""
+        self._is_resumed = True
         return self._make_reports(self._make_clips(self._targets())).describe_bought()
 
     def _results(self) -> Any:

@@ -29,6 +29,7 @@ from airflow_provider_venice.operators.video import (
     VeniceQuoteVideoOperator,
 )
 from airflow_provider_venice.simulator import VeniceSimulator
+from tests.hooks.test_task_store import Server
 from tests.running import Tries, clips, context_of, run_task, run_trigger, stored
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
@@ -629,6 +630,37 @@ def test_a_try_that_was_replaced_says_so_and_does_nothing(
     with pytest.raises(AirflowFailException, match="Airflow has replaced this try") as replaced:
         task.execute(context)
     assert "another path" not in str(replaced.value)
+    assert len(venice_simulator.journal.charges) == 1
+
+
+@pytest.mark.parametrize("way", ["the wait", "the rate limit", "the wait was lost"])
+def test_a_wait_that_began_before_the_upgrade_to_the_state_store_goes_on_after_it(
+    way: str, hook: VeniceHook, venice_simulator: VeniceSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(monkeypatch)
+    task = generate(tmp_path)
+
+    def first_try() -> Any:
+        context = context_of(task, Tries(try_number=1))
+        context["ti"].id = "0190a3f4-0000-7000-8000-000000000000"
+        return context
+
+    before = first_try()
+    del before["task_state_store"]
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(before)
+    event, progress = run_trigger(stored(deferred.value.trigger)), (deferred.value.kwargs or {})["progress"]
+    if way == "the wait":
+        result = task.execute_complete(first_try(), event, progress)
+    elif way == "the rate limit":
+        # As where a download has waited: it comes back without an event of the jobs. A second wait finds it finished.
+        with pytest.raises(TaskDeferred) as again:
+            task.execute_download(first_try(), {}, progress, None)
+        result = task.execute_complete(first_try(), run_trigger(stored(again.value.trigger)), progress)
+    else:
+        assert event["jobs"][0]["queue_id"] in task.generation(first_try()).describe_bought()
+        result = task.execute_complete(first_try(), event, progress)
+    assert result["path"] == str(tmp_path / "clip.mp4")
     assert len(venice_simulator.journal.charges) == 1
 
 
