@@ -35,7 +35,8 @@ def post(path: str, body: dict[str, Any]) -> Any:
         if answer.status_code != 429:
             answer.raise_for_status()
             return answer
-        reset = float(answer.headers.get("x-ratelimit-reset-requests", time.time() + 30))
+        # Milliseconds; the block names no reset, and lasts for 30 s.
+        reset = float(answer.headers.get("x-ratelimit-reset-requests", 0)) / 1000 or time.time() + 30
         time.sleep(max(1.0, reset - time.time()))
 
 
