@@ -75,7 +75,7 @@ test: $(STAMP) ## run all tests but those of `make test-cluster`; ARGS="-k quote
 	$(BIN)/python -m pytest -m "serial and not cluster" $(ARGS) || serial=$$?; \
 	case $$parallel$$serial in 00 | 05 | 50) ;; *) exit 1 ;; esac
 
-test-fast: $(STAMP) ## run the tests that are not slow, in two minutes
+test-fast: $(STAMP) ## run the tests that are not slow, in three minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial" $(ARGS)
 
 test-cluster: $(STAMP) ## lose machines, broker, database and store of a cluster, one after the other
