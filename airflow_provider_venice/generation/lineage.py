@@ -27,7 +27,7 @@ class LineageClip:
     """
     One clip of a task.
 
-    :param status: as the XCom ``venice_results`` has it, such as ``stored``, ``failed`` or ``doubt``.
+    :param status: as the XCom ``venice_results`` has it, such as ``stored``, ``failed`` or ``doubt``; or ``collected``.
     :param model: the model that was asked for.
     :param job: what was bought, if anything was.
     :param fingerprint: that of the request, where the task has bought the clip itself.

@@ -89,6 +89,8 @@ class Recovery:
         self._hint = hint
         #: The clips that may be fetched later, each with what stood in the way.
         self.problems: list[tuple[VideoJob, Exception]] = []
+        #: The clips that were collected, each with its file.
+        self.collected: list[tuple[VideoJob, dict[str, Any]]] = []
 
     def collect(self, found: Found) -> list[dict[str, Any]]:
         """
@@ -108,6 +110,8 @@ class Recovery:
                 self.problems.append((job, error))
                 continue
             self._log.info("%s: %s %s", job, fate["status"], fate.get("path") or fate.get("error") or "")
+            if fate["status"] == "collected":
+                self.collected.append((job, fate))
             named = {"queue_id": job.queue_id, "model": job.model, "labels": dict(job.labels or {})}
             report.append({**named, **fate})
         return report

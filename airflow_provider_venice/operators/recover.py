@@ -18,6 +18,9 @@ from airflow_provider_venice.xcoms import JOB_KEY
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_venice.generation.lineage import LineageClip
+    from airflow_provider_venice.generation.recovery import Recovery
+
 
 class VeniceRecoverVideosOperator(VeniceOperator):
     """
@@ -68,6 +71,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._recovery: Recovery | None = None
         self.output_dir = output_dir
         self.jobs = jobs
         self.external_dag_id = external_dag_id
@@ -87,7 +91,7 @@ class VeniceRecoverVideosOperator(VeniceOperator):
         unseen = 0
         with final_failures():
             again = "A retry or a clear of this task collects it, and pays nothing"
-            recovery = Recovery(self.hook, self.output_dir, self.log, again)
+            recovery = self._recovery = Recovery(self.hook, self.output_dir, self.log, again)
             if self.jobs is not None:
                 found = Found([self.jobs] if isinstance(self.jobs, (VideoJob, Mapping)) else list(self.jobs))
             else:
@@ -104,6 +108,17 @@ class VeniceRecoverVideosOperator(VeniceOperator):
             self.log.warning(UNSEEN, unseen)
             report.append({"queue_id": None, "model": None, "status": "unseen", "tasks": unseen})
         return report
+
+    def lineage_clips(self) -> list[LineageClip]:
+        """Return the clips that were collected, for OpenLineage; what another task has stored is in its event."""
+        from airflow_provider_venice.generation.lineage import LineageClip
+
+        if self._recovery is None:
+            return []
+        return [
+            LineageClip("collected", job.model, job, cost=job.estimated_cost, file=file)
+            for job, file in self._recovery.collected
+        ]
 
     def _task_ids(self, context: Context) -> list[str]:
         """Return the tasks to read."""

@@ -13,12 +13,15 @@ from airflow.providers.openlineage.extractors.base import DefaultExtractor
 from airflow_provider_venice.api.fingerprint import fingerprint
 from airflow_provider_venice.api.request import VideoRequest
 from airflow_provider_venice.generation.lineage import LineageClip, describe_lineage
+from airflow_provider_venice.hooks.venice import VeniceHook
+from airflow_provider_venice.operators.recover import VeniceRecoverVideosOperator
 from airflow_provider_venice.operators.video import (
     VeniceDownloadVideoOperator,
     VeniceGenerateVideoOperator,
     VeniceQueueVideoOperator,
     VeniceQuoteVideoOperator,
 )
+from airflow_provider_venice.simulator import VeniceSimulator
 from tests.running import Tries, run_task
 
 TEXT: dict[str, Any] = {"model": "wan-2-7-text-to-video", "prompt": "a lighthouse in fog", "duration": 5}
@@ -88,6 +91,21 @@ def test_queue_and_download(venice_connection: str, tmp_path: Path) -> None:
     assert (queued["status"], queued["path"]) == ("completed", None)
     assert (kept["status"], kept["sha256"], kept["requestFingerprint"]) == ("stored", stored["sha256"], None)
     assert output.name == stored["path"]
+
+
+def test_recovered(venice_connection: str, venice_simulator: VeniceSimulator, tmp_path: Path) -> None:
+    hook = VeniceHook(venice_connection)
+    refused, job = hook.queue(TEXT), hook.queue(TEXT)
+    venice_simulator.finish()
+    venice_simulator.fail("retrieve", match=refused.queue_id, status=401, times=2)
+    recover = VeniceRecoverVideosOperator(task_id="recover", output_dir=str(tmp_path), jobs=[refused, job])
+    with pytest.raises(AirflowFailException):
+        run_task(recover)
+    ((clip,), (output,)) = lineage(recover, failed=True)
+    file = tmp_path / f"{job.queue_id}.mp4"
+    assert (clip["status"], clip["queueId"], clip["estimatedCostUsd"]) == ("collected", job.queue_id, 0.35)
+    assert (clip["path"], clip["sha256"]) == (str(file), hashlib.sha256(file.read_bytes()).hexdigest())
+    assert output.name == str(file)
 
 
 def test_what_buys_nothing_has_no_facet(venice_connection: str) -> None:
