@@ -27,7 +27,7 @@ def run() -> list[Table]:
             "CPU s of workers",
         ),
         f"At the vendor's own speed; {PARALLELISM} tasks may run at once. The floor is {FLOOR:.0f} s: 40 at once, "
-        "40 when the minute turns, 20 when it turns again; ours spreads them, 38 a minute, which takes 156 s. A "
+        "40 when the minute turns, 20 when it turns again; ours spreads them, 32 a minute, which takes 186 s. A "
         "worker is a process that runs a task; its seconds are counted every tenth of a second. *`@task` that "
         "sleeps* calls the API with `requests` and waits in the worker for the reset that a refusal names.",
     )
