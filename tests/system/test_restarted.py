@@ -26,7 +26,7 @@ def test_tasks_that_are_started_again_while_they_run_pay_once(tmp_path: Path) ->
             dags_folder=[ROOT / "tests" / "system" / "dags"],
             connections={"venice_default": connection_to(venice)},
             env={
-                "AIRFLOW__CORE__PARALLELISM": "6",
+                "AIRFLOW__CORE__PARALLELISM": "10",
                 # Shorter than a task, as 30 s are beside a clip of two minutes.
                 "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "4",
             },

@@ -6,7 +6,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_venice.operators.video import VeniceGenerateVideoOperator
 
-CLIPS = 44
+CLIPS = 52
 
 with DAG("restarted", schedule=None, max_active_tasks=64, params={"output_dir": ""}):
     VeniceGenerateVideoOperator.partial(
