@@ -362,6 +362,7 @@ class GenerationRun:
 
     def describe_bought(self) -> str:
         """Return what is paid and not stored, as far as is noted, and how to get at it; for a wait that was lost."""
+        # A wait that was lost was one: what it waits for may have been noted before an upgrade to Airflow 3.3.
         self._is_resumed = True
         return self._make_reports(self._make_clips(self._targets())).describe_bought()
 
